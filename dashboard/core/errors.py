@@ -1,0 +1,200 @@
+"""Everything that can go wrong, on one page: docstring = message, typed attributes, advice = what to do next.
+
+An expected "no" (refused, busy, nothing to do) is a value: see `run.py` and `picture.py`. What stands here stops a
+command. The faces map these classes to exit codes and HTTP statuses.
+"""
+
+import inspect
+from dataclasses import dataclass
+
+
+class RungError(Exception):
+    """Rung could not do this."""
+
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return inspect.cleandoc(type(self).__doc__ or "").replace("\n", " ").format(**vars(self))
+
+
+# --- configuration: nothing was asked of any database yet ---
+
+
+class ConfigurationError(RungError):
+    """The configuration does not say what Rung needs."""
+
+
+@dataclass(eq=False)
+class UnreadableConfiguration(ConfigurationError):
+    """{path} is not valid TOML: {reason}."""
+
+    path: str
+    reason: str
+    advice = "Correct the line, or start from the example in the README."
+
+
+@dataclass(eq=False)
+class UnknownKey(ConfigurationError):
+    """{where} has a key {key!r} that Rung does not know{nearest}."""
+
+    where: str
+    key: str
+    nearest: str
+    advice = "See docs/configuration.md for all keys."
+
+
+@dataclass(eq=False)
+class BadValue(ConfigurationError):
+    """{where}: {key} cannot be {value!r}; it takes {expected}."""
+
+    where: str
+    key: str
+    value: str
+    expected: str
+
+
+@dataclass(eq=False)
+class MissingVariable(ConfigurationError):
+    """Environment {environment} takes its address from ${variable}, and {variable} is not set."""
+
+    environment: str
+    variable: str
+    advice = "Set it in the shell, or in a file called .env beside rung.toml."
+
+
+@dataclass(eq=False)
+class BadDatabaseUrl(ConfigurationError):
+    """The address of environment {environment} cannot be read: {reason}."""
+
+    environment: str
+    reason: str
+    advice = (
+        "It looks like postgresql://user:password@host:5432/database, with special characters percent-encoded. "
+        "It is not repeated here because it may hold a password."
+    )
+
+
+@dataclass(eq=False)
+class UnknownEnvironment(ConfigurationError):
+    """There is no environment called {name!r}; this configuration has {known}."""
+
+    name: str
+    known: str
+
+
+@dataclass(eq=False)
+class NoEnvironments(ConfigurationError):
+    """No environment is configured: there is no rung.toml in this folder or above it, and DATABASE_URL is not set."""
+
+    advice = "Set DATABASE_URL, write a rung.toml, or look around first with `rung demo`."
+
+
+@dataclass(eq=False)
+class NoHome(ConfigurationError):
+    """Rung's own database is not configured, and {verb} needs it."""
+
+    verb: str
+    advice = 'Add home = "$RUNG_HOME_URL" to rung.toml and set RUNG_HOME_URL.'
+
+
+@dataclass(eq=False)
+class UnsafeConfiguration(ConfigurationError):
+    """{what}."""
+
+    what: str
+    advice: str
+
+
+# --- the folder ---
+
+
+class FolderError(RungError):
+    """The migrations folder cannot be used."""
+
+
+@dataclass(eq=False)
+class NoFolder(FolderError):
+    """There is no migrations folder at {path}."""
+
+    path: str
+    advice = 'Make the first file with `rung new "what it does"`, or name the folder with --dir or in rung.toml.'
+
+
+@dataclass(eq=False)
+class BadName(FolderError):
+    """{name!r} leaves nothing to name a file by."""
+
+    name: str
+    advice = 'Say what the migration does, for example `rung new "add user preferences"`.'
+
+
+# --- an environment ---
+
+
+class EnvironmentFault(RungError):
+    """An environment's database does not let Rung work."""
+
+
+@dataclass(eq=False)
+class Unreachable(EnvironmentFault):
+    """{environment} cannot be reached: {reason}."""
+
+    environment: str
+    reason: str
+    advice: str
+
+
+@dataclass(eq=False)
+class Unusable(EnvironmentFault):
+    """{environment} cannot take migrations: {reason}."""
+
+    environment: str
+    reason: str
+    advice: str
+
+
+@dataclass(eq=False)
+class ForeignLedger(EnvironmentFault):
+    """{environment} has a table {table} that is not a ledger: its columns are {columns}."""
+
+    environment: str
+    table: str
+    columns: str
+    advice = (
+        "It must have filename and applied_at. Another tool may own it: point ledger_schema in rung.toml at another "
+        "schema, or rename that table."
+    )
+
+
+@dataclass(eq=False)
+class ConnectionLost(EnvironmentFault):
+    """The connection to {environment} was lost {when}: {reason}."""
+
+    environment: str
+    when: str
+    reason: str
+    advice = "Run the same command again: it reads the ledger first and continues where the database really is."
+
+
+# --- accounts and pages ---
+
+
+class AccessError(RungError):
+    """Somebody asked for what is not theirs."""
+
+
+@dataclass(eq=False)
+class NotAllowed(AccessError):
+    """{who} may not {what}."""
+
+    who: str
+    what: str
+    advice = "Ask an admin for the role."
+
+
+@dataclass(eq=False)
+class NotFound(RungError):
+    """There is no {what} called {name!r}."""
+
+    what: str
+    name: str

@@ -1,0 +1,163 @@
+"""What a run reports while it goes on. The runner calls a reporter; a reporter that fails never undoes anything."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, ClassVar, get_args
+
+from dashboard.core.run import LockHolder, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForLock:
+    """Somebody else runs migrations on this environment. Repeated about once a second with the time waited."""
+
+    name: ClassVar[str] = "waiting_for_lock"
+    holder: LockHolder | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The lock is held and the target was read: these files run, in this order."""
+
+    name: ClassVar[str] = "planned"
+    filenames: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileStarted:
+    """A file begins. `first_lines`: one short text per statement, for the page. `resume_after`: finished earlier."""
+
+    name: ClassVar[str] = "file_started"
+    filename: str
+    index: int  # 1-based among the files of the run
+    total: int
+    transactional: bool
+    first_lines: tuple[str, ...] = ()
+    resume_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StatementDone:
+    """The server finished a statement (inside its transaction, not yet committed, for a transactional file)."""
+
+    name: ClassVar[str] = "statement_done"
+    filename: str
+    statement: int  # 1-based
+    seconds: float
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The server, or Rung, had something to say that is not an error."""
+
+    name: ClassVar[str] = "notice"
+    filename: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRetrying:
+    """Another session was in the way (55P03, 40P01); the whole file was rolled back and will be tried again."""
+
+    name: ClassVar[str] = "file_retrying"
+    filename: str
+    attempt: int  # the one that just ended, 1-based
+    attempts: int
+    sqlstate: str
+    message: str
+    pause: float  # seconds until the next attempt
+
+
+@dataclass(frozen=True, slots=True)
+class FileApplied:
+    """The file is in the ledger. `adopted`: recorded without running it."""
+
+    name: ClassVar[str] = "file_applied"
+    filename: str
+    seconds: float
+    adopted: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """The file is not in the ledger."""
+
+    name: ClassVar[str] = "file_failed"
+    filename: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """The answer to COMMIT was lost; Rung is finding out from the database itself."""
+
+    name: ClassVar[str] = "outcome_unknown"
+    filename: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run is over."""
+
+    name: ClassVar[str] = "ended"
+    outcome: str
+    applied: tuple[str, ...]
+    problem: Problem | None
+    seconds: float
+
+
+Event = (
+    WaitingForLock
+    | Planned
+    | FileStarted
+    | StatementDone
+    | Notice
+    | FileRetrying
+    | FileApplied
+    | FileFailed
+    | OutcomeUnknown
+    | Ended
+)
+Reporter = Callable[[Event], None]
+
+
+def silence(event: Event) -> None:
+    """Report to nobody."""
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """An event as plain JSON values with its name under `event`; moments as ISO 8601."""
+    return {"event": event.name} | {key: _plain(value) for key, value in asdict(event).items()}
+
+
+def event_from_json(stored: dict[str, Any]) -> Event:
+    """The inverse of `event_to_json`."""
+    known = {kind.name: kind for kind in get_args(Event)}
+    fields = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored.items() if key != "event"
+    }
+    if fields.get("problem"):
+        fields["problem"] = Problem(**fields["problem"])
+    if fields.get("holder"):
+        since = fields["holder"]["since"]
+        fields["holder"] = LockHolder(**fields["holder"] | {"since": datetime.fromisoformat(since) if since else None})
+    event: Event = known[stored["event"]](**fields)
+    return event
+
+
+def _plain(value: Any) -> Any:  # whatever a dataclass field may hold
+    match value:
+        case datetime():
+            return value.isoformat()
+        case dict():
+            return {key: _plain(inner) for key, inner in value.items()}
+        case tuple() | list():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value

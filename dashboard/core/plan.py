@@ -1,0 +1,312 @@
+"""Files, ledger and history become a plan: what would run on one environment, in which order, or why not."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from dashboard.core.environment import Environment, Policy
+from dashboard.core.migration import HASH_VERSION, Folder, Migration, Refusal, number_of
+from dashboard.core.picture import AppliedFile, LedgerRow, Picture, UnfinishedFile
+from dashboard.core.safety.finding import Finding, Reviewed
+from dashboard.core.script import Script
+
+Reviewer = Callable[[Sequence[Migration]], tuple[Reviewed, ...]]
+
+
+class State(StrEnum):
+    """Where one file stands on one environment."""
+
+    APPLIED = "applied"
+    EDITED = "edited"  # applied, and its content changed since
+    RENAMED = "renamed"  # the same content under two names: one in the ledger, one in the folder
+    MISSING_FILE = "missing file"  # in the ledger, not in the folder
+    PENDING = "pending"
+    OUT_OF_ORDER = "out of order"  # pending, with a lower number than the newest applied one
+    FAILED = "failed"  # pending, and the last attempt failed
+    UNFINISHED = "unfinished"  # a non-transactional file that stopped half-way
+    BLOCKED = "blocked"  # pending, and the gate or an unusable file stops the run before it
+
+
+class Action(StrEnum):
+    """What a run does with a pending file."""
+
+    RUN = "run"
+    RESUME = "resume"  # run what is left of a non-transactional file
+    ADOPT = "adopt"  # a renamed file: record the new name, run nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file of the plan that would run.
+
+    Attributes
+    ----------
+    script: None for ADOPT, and where `refusal` says why the file cannot run.
+    resume_after: number of statements, from the first, that are finished already.
+    unfinished: set for a non-transactional file that stopped half-way.
+    renamed_from: set for ADOPT.
+
+    """
+
+    migration: Migration
+    action: Action
+    script: Script | None
+    findings: tuple[Finding, ...] = ()
+    refusal: Refusal | None = None
+    unfinished: UnfinishedFile | None = None
+    resume_after: int = 0
+    renamed_from: str | None = None
+
+    @property
+    def gated(self) -> tuple[Finding, ...]:
+        """The findings that stop the run before this file, and that a reason may lift."""
+        return tuple(finding for finding in self.findings if finding.blocks)
+
+    @property
+    def unusable(self) -> bool:
+        """No reason helps: the file must be changed, or an interrupted statement looked at."""
+        return self.refusal is not None or (self.unfinished is not None and self.action is not Action.RESUME)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, in the folder or in the ledger or in both, and where it stands."""
+
+    filename: str
+    state: State
+    note: str = ""
+    migration: Migration | None = None
+    ledger: LedgerRow | None = None
+    applied: AppliedFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would run on one environment.
+
+    Attributes
+    ----------
+    entries: every file known here, in the order of the ladder (oldest first).
+    steps: the files that would run, in order.
+    stops: sentences why nothing may run at all (duplicate numbers, unusable files, a policy), with what to do;
+        empty where only the gate speaks. `--force` does not lift them.
+    notices: sentences worth showing that stop nothing.
+    digest: SHA-256, hex, over environment, files with hashes, ledger state and findings: equal digests, equal run.
+
+    """
+
+    environment: str
+    entries: tuple[Entry, ...]
+    steps: tuple[Step, ...]
+    stops: tuple[str, ...]
+    notices: tuple[str, ...]
+    digest: str
+
+    @property
+    def gated(self) -> tuple[Step, ...]:
+        """The steps the gate would stop."""
+        return tuple(step for step in self.steps if step.gated)
+
+    def runnable(self, *, force: bool, until_blocked: bool) -> tuple[Step, ...]:
+        """The steps that a run with these settings executes; empty where it is refused or nothing is pending."""
+        if self.stops:
+            return ()
+        free: list[Step] = []
+        for step in self.steps:
+            if step.unusable or (step.gated and not force):
+                return tuple(free) if until_blocked else ()
+            free.append(step)
+        return tuple(free)
+
+    def first_obstacle(self, *, force: bool) -> Step | None:
+        """The step before which a run with these settings stops; None where nothing is in the way."""
+        return next((step for step in self.steps if step.unusable or (step.gated and not force)), None)
+
+
+def make_plan(environment: Environment, folder: Folder, picture: Picture, review: Reviewer) -> Plan:
+    """Compare what the files say with what the database says.
+
+    Pure: the picture is a value; `review` (see `safety.review`) is called once with the pending files in order, and
+    only if there are any, so that a plan with nothing to do never imports the parser.
+    """
+    in_ledger = {row.filename: row for row in picture.ledger}
+    in_folder = {migration.filename: migration for migration in folder.migrations}
+    renames = _renames(in_folder, in_ledger, picture)
+    entries = _entries(in_folder, in_ledger, picture, renames)
+    steps = _steps([entry for entry in entries if entry.filename not in in_ledger], picture, renames, review)
+    entries = _with_blocks(entries, steps)
+    return Plan(
+        environment=environment.name,
+        entries=entries,
+        steps=steps,
+        stops=_stops(environment, folder, entries),
+        notices=_notices(environment, entries),
+        digest=_digest(environment, entries, steps),
+    )
+
+
+def _renames(in_folder: dict[str, Migration], in_ledger: dict[str, LedgerRow], picture: Picture) -> dict[str, str]:
+    """New name -> old name, for pending files with exactly the content of a missing one."""
+    gone = {
+        applied.normalised_hash: name
+        for name, applied in picture.applied.items()
+        if name in in_ledger
+        and name not in in_folder
+        and applied.normalised_hash
+        and applied.hash_version == HASH_VERSION
+    }
+    pending = (migration for name, migration in in_folder.items() if name not in in_ledger)
+    return {m.filename: gone[m.normalised_hash] for m in pending if m.normalised_hash in gone and m.text.strip()}
+
+
+def _entries(
+    in_folder: dict[str, Migration],
+    in_ledger: dict[str, LedgerRow],
+    picture: Picture,
+    renames: dict[str, str],
+) -> tuple[Entry, ...]:
+    names = sorted(in_folder.keys() | in_ledger.keys(), key=lambda name: (number_of(name), name))
+    newest = max((number_of(name) for name in in_ledger), default=-1)
+    unfinished = {file.filename: file for file in picture.unfinished}
+    failed = {file.filename: file for file in picture.failed}
+    adopted = {a.renamed_from: a.filename for a in picture.applied.values() if a.renamed_from} | {
+        old: new for new, old in renames.items()
+    }
+
+    def entry(name: str) -> Entry:
+        migration, row, applied = in_folder.get(name), in_ledger.get(name), picture.applied.get(name)
+        made = Entry(name, State.PENDING, migration=migration, ledger=row, applied=applied)
+        if row is not None:
+            return _recorded(made, adopted)
+        if name in renames:
+            return replace(made, state=State.RENAMED, note=f"applied here as {renames[name]}")
+        if name in unfinished:
+            return replace(made, state=State.UNFINISHED, note=_unfinished_note(unfinished[name]))
+        if name in failed:
+            return replace(made, state=State.FAILED, note=failed[name].message)
+        if migration is not None and migration.number < newest:
+            return replace(made, state=State.OUT_OF_ORDER, note=f"newer files up to number {newest} are applied")
+        return made
+
+    return tuple(entry(name) for name in names)
+
+
+def _recorded(entry: Entry, adopted: dict[str, str]) -> Entry:
+    """The state of a file that the ledger has."""
+    if entry.migration is None:
+        if entry.filename in adopted:
+            return replace(entry, state=State.RENAMED, note=f"now called {adopted[entry.filename]}")
+        return replace(entry, state=State.MISSING_FILE, note="applied here, and no longer in the folder")
+    applied = entry.applied
+    if applied is None or applied.raw_hash is None or applied.hash_version != HASH_VERSION:
+        return replace(entry, state=State.APPLIED, note="applied by another tool" if applied is None else "")
+    if applied.normalised_hash != entry.migration.normalised_hash:
+        return replace(entry, state=State.EDITED, note="its content changed after it was applied")
+    if applied.raw_hash != entry.migration.raw_hash:
+        return replace(entry, state=State.APPLIED, note="only line endings changed since it was applied")
+    return replace(entry, state=State.APPLIED)
+
+
+def _unfinished_note(file: UnfinishedFile) -> str:
+    if file.interrupted is None:
+        return f"stopped after {file.statements_done} finished statements; the next run goes on from there"
+    return " ".join((f"statement {file.interrupted} was started, and its end is not known.", *file.evidence))
+
+
+def _steps(pending: Sequence[Entry], picture: Picture, renames: dict[str, str], review: Reviewer) -> tuple[Step, ...]:
+    files = [entry.migration for entry in pending if entry.migration is not None]
+    to_run = [migration for migration in files if migration.filename not in renames]
+    reviewed = {done.migration.filename: done for done in review(to_run)} if to_run else {}
+    unfinished = {file.filename: file for file in picture.unfinished}
+    return tuple(
+        Step(migration, Action.ADOPT, None, renamed_from=renames[migration.filename])
+        if migration.filename in renames
+        else _step(reviewed[migration.filename], unfinished.get(migration.filename))
+        for migration in files
+    )
+
+
+def _step(reviewed: Reviewed, unfinished: UnfinishedFile | None) -> Step:
+    step = Step(reviewed.migration, Action.RUN, reviewed.script, reviewed.findings, reviewed.refusal, unfinished)
+    if unfinished is None or step.script is None or step.script.transactional:
+        return replace(step, unfinished=None)
+    same_text = unfinished.normalised_hash == reviewed.migration.normalised_hash
+    if unfinished.interrupted is None and same_text:
+        return replace(step, action=Action.RESUME, resume_after=unfinished.statements_done)
+    return step
+
+
+def _with_blocks(entries: tuple[Entry, ...], steps: tuple[Step, ...]) -> tuple[Entry, ...]:
+    """Pending files that the gate or an unusable text stops are shown as blocked, with the first reason."""
+    why = {
+        step.migration.filename: step.refusal.message if step.refusal else step.gated[0].what
+        for step in steps
+        if step.refusal or step.gated
+    }
+    waiting = (State.PENDING, State.OUT_OF_ORDER, State.FAILED)
+    return tuple(
+        replace(entry, state=State.BLOCKED, note=why[entry.filename])
+        if entry.filename in why and entry.state in waiting
+        else entry
+        for entry in entries
+    )
+
+
+def _stops(environment: Environment, folder: Folder, entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    policies = environment.policies
+    stops = [f"{refusal.filename}: {refusal.message}. {refusal.advice}" for refusal in folder.refusals]
+    if policies.duplicate_numbers is Policy.REFUSE:
+        stops += [
+            f"{' and '.join(m.filename for m in group)} have the same number {group[0].number}. "
+            'Give one of them the next free number, or set duplicate_numbers = "warn" in rung.toml.'
+            for group in folder.duplicates
+        ]
+    if policies.out_of_order is Policy.REFUSE:
+        stops += [
+            f"{entry.filename} is out of order: {entry.note}. Give it the next free number."
+            for entry in entries
+            if _is_out_of_order(entry, entries)
+        ]
+    if policies.edited is Policy.REFUSE:
+        stops += [
+            f"{entry.filename} was edited after it was applied on {environment.name}. Put its content back, and bring "
+            "the change in a new file."
+            for entry in entries
+            if entry.state is State.EDITED
+        ]
+    return tuple(stops)
+
+
+def _is_out_of_order(entry: Entry, entries: tuple[Entry, ...]) -> bool:
+    newest = max((number_of(other.filename) for other in entries if other.ledger), default=-1)
+    return entry.ledger is None and entry.state is not State.RENAMED and number_of(entry.filename) < newest
+
+
+def _notices(environment: Environment, entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    notices = []
+    for entry in entries:
+        match entry.state:
+            case State.EDITED if environment.policies.edited is Policy.WARN:
+                notices.append(f"{entry.filename} was edited after it was applied; what runs now is the old text.")
+            case State.MISSING_FILE:
+                notices.append(f"{entry.filename} is applied here and missing from the folder.")
+            case State.RENAMED if entry.ledger is None:
+                notices.append(f"{entry.filename} is {entry.note}; the new name is recorded, nothing runs again.")
+            case State.OUT_OF_ORDER if environment.policies.out_of_order is Policy.WARN:
+                notices.append(f"{entry.filename} is out of order: {entry.note}. It runs all the same.")
+            case _:
+                pass
+    return tuple(notices)
+
+
+def _digest(environment: Environment, entries: tuple[Entry, ...], steps: tuple[Step, ...]) -> str:
+    digest = hashlib.sha256(environment.name.encode())
+    for entry in entries:
+        raw_hash = entry.migration.raw_hash if entry.migration else "-"
+        recorded = "ledger" if entry.ledger else "-"
+        digest.update(f"\n{entry.filename}\t{raw_hash}\t{recorded}\t{entry.state}".encode())
+    for step in steps:
+        rules = ",".join(f"{finding.rule}:{finding.line}:{finding.blocks}" for finding in step.findings)
+        digest.update(f"\n{step.migration.filename}\t{step.action}\t{step.resume_after}\t{rules}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What a migration would destroy or hide, read from its parse tree."""

@@ -1,0 +1,68 @@
+"""A finding: one remark of the review about one statement."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dashboard.core.migration import Migration, Refusal
+from dashboard.core.script import Script
+
+
+class RiskClass(StrEnum):
+    """What kind of harm a rule speaks of."""
+
+    DESTRUCTIVE = "destructive"  # data is gone, and only a backup brings it back
+    OPAQUE = "opaque"  # what it does cannot be known from the text
+    BLOCKING = "blocking"  # others wait while the work grows with the table
+    BREAKING = "breaking"  # running old code stops working
+    WILL_FAIL = "will fail"  # certain to raise an error, or to succeed and do nothing
+    HYGIENE = "hygiene"  # legal and safe, likely to be regretted
+
+
+class Source(StrEnum):
+    """Which knowledge a finding rests on."""
+
+    PARSED = "parsed"  # the parse tree
+    CATALOG = "catalog"  # the environment's own catalog and rows
+    REHEARSED = "rehearsed"  # a run on a throw-away copy
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One remark about one statement.
+
+    Attributes
+    ----------
+    rule: its name in the catalogue, such as `drop-column`.
+    line: 1-based line of the statement (or of the inner statement) in the file.
+    statement: the statement's first line, shortened, for people.
+    what: what happens, or would be lost, as a sentence: "drops column legacy_role of table users with all its values".
+    safer: the safer way, ready to follow; may hold several lines.
+    blocks: whether the gate stops before this file.
+
+    """
+
+    rule: str
+    risk: RiskClass
+    line: int
+    statement: str
+    what: str
+    safer: str
+    blocks: bool
+    source: Source = Source.PARSED
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What the review says of one pending migration.
+
+    Attributes
+    ----------
+    script: None where the file cannot be read as SQL; then `refusal` says why.
+    findings: in the order of their lines; those with `blocks` stop the run before this file.
+
+    """
+
+    migration: Migration
+    script: Script | None
+    refusal: Refusal | None = None
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,1 @@
+"""First floor: everything that talks to a PostgreSQL server, and all our SQL."""

@@ -1,0 +1,1 @@
+"""Rung's own database: its schema as numbered files, and its queries."""

@@ -1,0 +1,1 @@
+"""Face: the pages in the browser."""

@@ -1,0 +1,1 @@
+"""gunicorn's entry; nothing but wiring."""
