@@ -139,7 +139,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
 def event_from_json(stored: dict[str, Any]) -> Event:
     """The inverse of `event_to_json`."""
     known = {kind.name: kind for kind in get_args(Event)}
-    fields = {
+    fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in stored.items() if key != "event"
     }
     if fields.get("problem"):
