@@ -176,6 +176,15 @@ class ConnectionLost(EnvironmentFault):
     advice = "Run the same command again: it reads the ledger first and continues where the database really is."
 
 
+@dataclass(eq=False)
+class EmbeddedServerFault(RungError):
+    """The embedded PostgreSQL cannot be {verb}: {reason}."""
+
+    verb: str
+    reason: str
+    advice = "Its log lies in its folder. To use another server's programs, set RUNG_POSTGRES_BIN to their folder."
+
+
 # --- accounts and pages ---
 
 

@@ -1,0 +1,141 @@
+import contextlib
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dashboard.core.environment import Environment, Secret
+from dashboard.postgres import embedded
+
+# Nothing a test makes has to survive a power cut.
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",  # it would sit in a template that is about to be copied
+    "max_connections": "200",
+}
+_numbers = itertools.count(1)
+
+MakeDatabase = Callable[..., Secret]
+Write = Callable[[Path, str, str], Path]
+
+
+@pytest.fixture(scope="session")
+def cluster_place(worker_id: str) -> Callable[[str], Path]:
+    """Name -> a folder for a test's own cluster: outside any home for root, private for everybody else."""
+    _remove_what_dead_sessions_left()
+    return lambda name: _place(f"tests-{os.getpid()}-{worker_id}-{name}")
+
+
+@pytest.fixture(scope="session")
+def server(cluster_place: Callable[[str], Path]) -> Iterator[embedded.EmbeddedServer]:
+    """One embedded cluster for this process; every test has databases of its own in it."""
+    with _running(cluster_place("main")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def debian_server(cluster_place: Callable[[str], Path]) -> Iterator[embedded.EmbeddedServer]:
+    """The newest server that Debian's packages brought (15 on bookworm), for what differs between versions."""
+    found = embedded.debian_programs()
+    if not found:
+        pytest.skip("no server of Debian's packages below /usr/lib/postgresql")
+    with _running(cluster_place("debian"), found[0]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def template(server: embedded.EmbeddedServer) -> str:
+    """The name of the empty database that every test's database is a copy of; leave it empty."""
+    server.create_database("template_empty", "template0")
+    return "template_empty"
+
+
+@pytest.fixture
+def make_database(server: embedded.EmbeddedServer, template: str) -> Iterator[MakeDatabase]:
+    """`make_database()` or `make_database("a_template")` -> the address of a fresh database, dropped afterwards."""
+    made: list[str] = []
+
+    def make(copied: str = template) -> Secret:
+        name = f"test_{next(_numbers)}"
+        server.create_database(name, copied)
+        made.append(name)
+        return server.url(name)
+
+    yield make
+    for name in made:
+        server.drop_database(name)
+
+
+@pytest.fixture
+def database(make_database: MakeDatabase) -> Secret:
+    """The address of a fresh empty database."""
+    return make_database()
+
+
+@pytest.fixture
+def environment(database: Secret) -> Environment:
+    return Environment("local", 0, database)
+
+
+@pytest.fixture
+def environments(make_database: MakeDatabase) -> tuple[Environment, ...]:
+    """Local, staging and production, each on a fresh empty database."""
+    names = ("local", "staging", "production")
+    return tuple(Environment(name, place, make_database()) for place, name in enumerate(names))
+
+
+@pytest.fixture
+def folder_path(tmp_path: Path) -> Path:
+    """An empty migrations folder."""
+    path = tmp_path / "migrations"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def write() -> Write:
+    """`write(folder_path, "001_a.sql", "SELECT 1")`: the text goes to the disk as it is, line ends too."""
+
+    def write_file(folder: Path, name: str, text: str) -> Path:
+        path = folder / name
+        path.write_bytes(text.encode())
+        return path
+
+    return write_file
+
+
+@contextlib.contextmanager
+def _running(folder: Path, programs: Path | None = None) -> Iterator[embedded.EmbeddedServer]:
+    running = embedded.start(folder, settings=FAST, programs=programs)
+    try:
+        yield running
+    finally:
+        running.remove()
+
+
+def _place(name: str) -> Path:
+    return embedded.place(name, Path(tempfile.gettempdir()) / f"rung-tests-{os.geteuid()}")
+
+
+def _remove_what_dead_sessions_left() -> None:
+    """A test run that was killed could not stop its server."""
+    for folder in _place("any").parent.glob("tests-*"):
+        owner = folder.name.split("-")[1]
+        if not _alive(int(owner)):
+            with contextlib.suppress(OSError):  # another session tidies up at the same moment
+                embedded.EmbeddedServer(folder, 0, folder).remove()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
