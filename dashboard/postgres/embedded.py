@@ -201,7 +201,7 @@ def _system_user() -> pwd.struct_passwd:
     for name in (SYSTEM_USER, "nobody"):  # it may have been made by somebody else at the same moment
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    raise EmbeddedServerFault("run by root", "it needs a user and none could be made")
+    raise EmbeddedServerFault("run", f"root cannot run it itself, and no system user {SYSTEM_USER} could be made")
 
 
 def _make_folder(folder: Path, owner: pwd.struct_passwd | None) -> None:

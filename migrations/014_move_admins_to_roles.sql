@@ -1,0 +1,7 @@
+BEGIN;
+
+UPDATE users
+SET role = 'admin'
+WHERE is_admin AND role = 'member';
+
+COMMIT;
