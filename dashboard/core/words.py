@@ -41,7 +41,7 @@ def passed(since: datetime, now: datetime) -> str:
 def ago(moment: datetime, now: datetime) -> str:
     """`just now`, `42 s ago`, `4 min ago`, `3 h ago`, `5 d ago`, and the date after two weeks."""
     seconds = (now - moment).total_seconds()
-    if seconds < 5:  # noqa: PLR2004  # nobody cares which
+    if seconds < 5:  # nobody cares which
         return "just now"
     if seconds >= 14 * _DAY:
         return date(moment, now)
