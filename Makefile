@@ -10,11 +10,13 @@ help: ## this list
 setup: .venv/.runtime ## .venv with everything Rung needs to run
 setup-dev: .venv/.dev ## .venv with the tools for tests as well
 
-.venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Rung needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12"; exit 2; }
+# pip comes last into a new environment: where it is, the environment is whole.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Rung needs Python 3.11 or newer, and $(PYTHON) is not. Try: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
 	$(PYTHON) -m venv .venv
 
-.venv/.runtime: requirements/runtime.txt pyproject.toml | .venv/bin/python
+.venv/.runtime: requirements/runtime.txt pyproject.toml | .venv/bin/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -37,6 +39,7 @@ format: .venv/.dev ## put the code into shape
 	$(BIN)/ruff check --fix .
 
 test: lint ## everything that must be green on every commit
+	@$(BIN)/python tests/browser_setup.py
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: .venv/.dev ## how fast, as ratios in one run

@@ -4,11 +4,16 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dashboard.core.environment import Environment, Secret
 from dashboard.postgres import embedded
+from tests import browser_setup
+
+if TYPE_CHECKING:  # heavy, and needed by browser tests only
+    from playwright.sync_api import Browser, Page
 
 # Nothing a test makes has to survive a power cut.
 FAST = {
@@ -107,6 +112,30 @@ def write() -> Write:
         return path
 
     return write_file
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """A real Chromium. Without one the test is skipped, or fails where CI says that all must run."""
+    program = browser_setup.find(os.environ)
+    if program is None:
+        missing = "no Chromium could be found or got: see tests/browser_setup.py"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    from playwright.sync_api import sync_playwright
+
+    root = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses its sandbox to root
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=[*root, "--disable-dev-shm-usage"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> Iterator["Page"]:
+    """A page in a browser profile of its own."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
 
 
 @contextlib.contextmanager
