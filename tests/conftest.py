@@ -144,7 +144,7 @@ def _running(folder: Path, programs: Path | None = None) -> Iterator[embedded.Em
     try:
         yield running
     finally:
-        running.remove()
+        embedded.remove(folder)
 
 
 def _place(name: str) -> Path:
@@ -157,7 +157,7 @@ def _remove_what_dead_sessions_left() -> None:
         owner = folder.name.split("-")[1]
         if not _alive(int(owner)):
             with contextlib.suppress(OSError):  # another session tidies up at the same moment
-                embedded.EmbeddedServer(folder, 0, folder).remove()
+                embedded.remove(folder)
 
 
 def _alive(pid: int) -> bool:

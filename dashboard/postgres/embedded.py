@@ -57,6 +57,14 @@ class EmbeddedServer:
         password = (self.folder / "password").read_text(encoding="ascii")
         return Secret(f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self.port}/{quote(database, safe='')}")
 
+    def answers(self) -> bool:
+        """Whether it lets us in now."""
+        try:
+            self._connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
     def databases(self) -> frozenset[str]:
         """The names of all databases, `postgres` and the templates too."""
         with self._connect() as connection:
@@ -75,15 +83,14 @@ class EmbeddedServer:
         with self._connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def run_file(self, database: str, path: Path) -> None:
+        """Run a file of SQL of our own as the superuser, in one transaction."""
+        with psycopg.connect(self.url(database).reveal(), application_name="rung embedded") as connection:
+            connection.execute(path.read_bytes())
+
     def stop(self) -> None:
         """Shut down fast: sessions are ended, data is kept. Does nothing when it is not running."""
-        with _locked(self.folder):
-            _stop(self.folder / "data")
-
-    def remove(self) -> None:
-        """Stop, and delete the whole folder."""
-        self.stop()
-        shutil.rmtree(self.folder)
+        stop(self.folder)
 
     def _connect(self) -> psycopg.Connection[tuple[str, ...]]:
         return psycopg.connect(self.url("postgres").reveal(), autocommit=True, application_name="rung embedded")
@@ -102,10 +109,24 @@ def start(folder: Path, *, settings: Mapping[str, str] = _NO_SETTINGS, programs:
     with _locked(folder):
         if not (folder / "data" / "PG_VERSION").exists():
             _create(folder, programs, owner, durable=settings.get("fsync", "on") == "on")
-        port = _running(folder / "data")
-        if port is None:
-            port = _start(folder, programs, owner, settings)
-    return EmbeddedServer(folder, port, programs)
+        running = _running(folder, programs)
+        if running is None:
+            running = EmbeddedServer(folder, _start(folder, programs, owner, settings), programs)
+    return running
+
+
+def stop(folder: Path) -> None:
+    """Stop whatever runs in `folder`, which need not exist."""
+    if folder.exists():
+        with _locked(folder):
+            _stop(folder.resolve() / "data")
+
+
+def remove(folder: Path) -> None:
+    """Stop what runs in `folder`, and delete it with everything in it; it need not exist."""
+    stop(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def place(name: str, private: Path) -> Path:
@@ -281,15 +302,16 @@ def _stop(data: Path) -> None:
     raise EmbeddedServerFault("stopped", f"process {found.pid} does not end")
 
 
-def _running(data: Path) -> int | None:
-    """The port of the server that runs on this data; waits while one starts or stops."""
+def _running(folder: Path, programs: Path) -> EmbeddedServer | None:
+    """The server that runs on this folder; waits while one starts, stops or is dying."""
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
-        found = _pid_file(data)
-        if found is None or not _serves(found.pid, data):
+        found = _pid_file(folder / "data")
+        if found is None or not _serves(found.pid, folder / "data"):
             return None
-        if found.status == "ready":
-            return found.port
+        server = EmbeddedServer(folder, found.port, programs)
+        if found.status == "ready" and server.answers():
+            return server
         time.sleep(0.05)
     raise EmbeddedServerFault("joined", "it neither gets ready nor ends")
 

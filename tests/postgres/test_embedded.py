@@ -23,8 +23,7 @@ def folder(cluster_place: Callable[[str], Path], request: pytest.FixtureRequest)
     """A place for one cluster, which is stopped and removed whatever the test did to it."""
     path = cluster_place(f"{abs(hash(request.node.nodeid))}")
     yield path
-    if path.exists():
-        EmbeddedServer(path, 0, path).remove()
+    embedded.remove(path)
 
 
 def ask(url: Secret, question: str) -> object:
