@@ -1,0 +1,87 @@
+"""What `rung.history` remembers: one row per thing that was tried, and the report on its chain of hashes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Happening(StrEnum):
+    """What a row of the history is about."""
+
+    STARTED = "started"  # a statement of a non-transactional file is about to run
+    STATEMENT_DONE = "statement done"  # ... and the server finished it
+    APPLIED = "applied"  # the file is in the ledger since this row's transaction
+    FAILED = "failed"
+    ADOPTED = "adopted"  # put into the ledger without running it
+    NOTE = "note"  # a retry, a cancelled run: worth remembering, changes nothing
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One row of `rung.history`.
+
+    Attributes
+    ----------
+    id: 1, 2, 3 … without gaps, in the order of the commits.
+    event: a `Happening`, as stored; a later version may know more of them.
+    statement: 1-based, in a non-transactional file; of a failure, also in a transactional one.
+    actor_kind, actor, door: who asked, as stored.
+    host: the machine the runner ran on. tool_version: Rung's.
+    started_at, finished_at: the database's own clock, aware. seconds: between the two.
+    line, column: 1-based, in the file.
+    reason: what the person gave for `--force`.
+    backend_pid: the server process that did it.
+    previous_hash, own_hash: SHA-256, hex; the first row's previous hash is 64 zeros.
+
+    """
+
+    id: int
+    run_id: str
+    event: str
+    environment: str
+    filename: str | None
+    statement: int | None
+    raw_hash: str | None
+    normalised_hash: str | None
+    hash_version: int | None
+    sql: str | None
+    actor_kind: str
+    actor: str
+    door: str
+    host: str
+    tool_version: str
+    started_at: datetime
+    finished_at: datetime
+    seconds: float
+    sqlstate: str | None
+    message: str | None
+    detail: str | None
+    hint: str | None
+    line: int | None
+    column: int | None
+    excerpt: str | None
+    reason: str | None
+    renamed_from: str | None
+    backend_pid: int | None
+    previous_hash: str
+    own_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """Whether the history is what Rung wrote.
+
+    Attributes
+    ----------
+    rows: how many there are.
+    first_bad_id: the first row that does not hold; None where all do.
+    what: one sentence for people, also where all is well.
+    head: the newest row's own hash; keep it elsewhere to notice rows cut off the end. None for an empty history.
+
+    """
+
+    ok: bool
+    rows: int
+    first_bad_id: int | None
+    what: str
+    head: str | None
