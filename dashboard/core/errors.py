@@ -185,6 +185,14 @@ class EmbeddedServerFault(RungError):
     advice = "Its log lies in its folder. To use another server's programs, set RUNG_POSTGRES_BIN to their folder."
 
 
+@dataclass(eq=False)
+class DemoFault(RungError):
+    """The demo cannot start: {reason}."""
+
+    reason: str
+    advice = "Stop the one that runs with Ctrl-C, or start over with `rung demo --reset`."
+
+
 # --- accounts and pages ---
 
 
