@@ -1,0 +1,175 @@
+"""The only door to the SQL parser: cuts texts, reads trees, reads PL/pgSQL.
+
+Tried with postgast 0.2 (libpg_query 18); what this room knows, so that others need not:
+
+- A NUL byte silently ends the text: `read_migration` refuses it. A byte-order mark that is not the first character is
+  a syntax error.
+- Positions and lengths are bytes of the UTF-8 text. A statement starts at its first keyword (comments and blanks
+  before it are left out already) and may end in comments; the last one ends where the text ends.
+- Splitting by scanner loses statements without a keyword and cuts BEGIN ATOMIC bodies apart: only the parser splits.
+- Trees deeper than 100 messages are refused by protobuf (46 terms of `||` are enough): such a statement is read by
+  way of JSON. Some 20,000 chained operators overflow the C stack and end the process: they are never tried.
+- The PL/pgSQL parser answers trigger functions with broken JSON, and knows no schema but pg_catalog and public.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dashboard.core.tree import Node, node_of
+
+_UNREADABLE = "the PL/pgSQL parser cannot read it"
+Span = tuple[int, int]  # 0-based character offsets of a statement's start and end
+
+
+@dataclass(slots=True)
+class SyntaxFault(Exception):  # PostgreSQL calls it a syntax error, and so does the message
+    """The parser cannot read a text. `offset`: 0-based character where it stopped; None where it does not say."""
+
+    message: str
+    offset: int | None = None
+
+
+def split(text: str) -> list[Span]:
+    """Where the statements of a text stand, without semicolons and without comments around. Raises SyntaxFault."""
+    from postgast.native import lib
+
+    data = text.encode()
+    result = lib.pg_query_split_with_parser(data)
+    try:
+        _raise_fault(result, data)
+        found = [result.stmts[index].contents for index in range(result.n_stmts)]
+        spans = [(one.stmt_location, one.stmt_len) for one in found]
+    finally:
+        lib.pg_query_free_split_result(result)
+    return [(start, start + len(_trimmed(text[start:end]))) for start, end in _in_characters(data, spans)]
+
+
+def read_tree(sql: str) -> Node | None:
+    """The tree of one statement that `split` has cut; None where it is nested too deeply to be read."""
+    if not _shallow(sql):
+        return None
+    from google.protobuf.message import DecodeError
+    from postgast import parse
+
+    try:
+        message = parse(sql)
+    except DecodeError:
+        message = _deep_message(sql)
+    if message is None:
+        return None
+    tree: Node = node_of(message.stmts[0].stmt)
+    return tree
+
+
+def read_plpgsql(definition: str) -> Any:  # the parser's JSON
+    """What a `DO` or `CREATE FUNCTION … LANGUAGE plpgsql` statement does, as the parser's JSON. Raises SyntaxFault."""
+    from postgast import PgQueryError, parse_plpgsql
+
+    try:
+        return parse_plpgsql(definition)
+    except PgQueryError as error:
+        raise SyntaxFault(error.message) from None
+    except (json.JSONDecodeError, RecursionError):
+        raise SyntaxFault(_UNREADABLE) from None
+
+
+def split_assignment(assignment: str) -> Span:
+    """Where the `:=` or `=` of a PL/pgSQL assignment stands."""
+    from postgast import scan
+    from postgast.pg_query_pb2 import ASCII_61, ASCII_91, ASCII_93, COLON_EQUALS
+
+    data, depth = assignment.encode(), 0
+    for token in scan(assignment).tokens:
+        depth += {ASCII_91: 1, ASCII_93: -1}.get(token.token, 0)
+        if depth == 0 and token.token in (ASCII_61, COLON_EQUALS):
+            return len(data[: token.start].decode()), len(data[: token.end].decode())
+    raise SyntaxFault(_UNREADABLE)
+
+
+def _raise_fault(result: Any, data: bytes) -> None:
+    from postgast.errors import PgQueryError, check_error
+
+    try:
+        check_error(result)
+    except PgQueryError as error:
+        before = data[: error.cursorpos - 1] if error.cursorpos > 0 else None
+        raise SyntaxFault(error.message, None if before is None else len(before.decode(errors="ignore"))) from None
+
+
+def _in_characters(data: bytes, spans: Sequence[Span]) -> Iterator[Span]:
+    """Byte starts and lengths as character starts and ends, in one pass over the text."""
+    at_byte = at_character = 0
+    for start, length in spans:
+        at_character += len(data[at_byte:start].decode())
+        begun = at_character
+        at_byte = start + length
+        at_character += len(data[start:at_byte].decode())
+        yield begun, at_character
+
+
+def _trimmed(sql: str) -> str:
+    """A statement without the blanks and comments behind its last word."""
+    sql = sql.rstrip()
+    if "--" not in sql and not sql.endswith("*/"):
+        return sql
+    from postgast import scan
+    from postgast.pg_query_pb2 import C_COMMENT, SQL_COMMENT
+
+    words = [token.end for token in scan(sql).tokens if token.token not in (SQL_COMMENT, C_COMMENT)]
+    return sql.encode()[: words[-1]].decode() if words else sql
+
+
+def _deep_message(sql: str) -> Any:  # the parser's ParseResult, or None
+    """Protobuf decodes 100 levels, Python's JSON some 500."""
+    from google.protobuf import json_format
+    from postgast.native import lib
+    from postgast.pg_query_pb2 import ParseResult
+
+    result = lib.pg_query_parse(sql.encode())
+    try:
+        return json_format.ParseDict(json.loads(result.parse_tree), ParseResult(), max_recursion_depth=100_000)
+    except RecursionError:
+        return None
+    finally:
+        lib.pg_query_free_parse_result(result)
+
+
+_SHORT = 2_000  # characters: even `1+1+1+…` is harmless
+_DEEP = 1_500  # levels; an operator costs the parser's C code some 400 bytes of stack
+_LITERAL = re.compile(
+    r"--[^\r\n]*|/\*.*?\*/|[eE]'(?:[^'\\]|\\.)*'|'[^']*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$",
+    re.DOTALL,
+)
+_GROUP = re.compile(r"[(\[][^()\[\]]*[)\]]")
+_NESTING = re.compile(
+    r"[-+*/<>=~!@#%^&|`?:]+|\b(?:and|or|not|is|isnull|notnull|in|like|ilike|similar|between|overlaps|at|collate|case"
+    r"|join|union|except|intersect)\b",
+    re.IGNORECASE,
+)
+_SET_OPERATION = re.compile(r"\b(?:union|except|intersect)\b", re.IGNORECASE)
+
+
+def _shallow(sql: str) -> bool:
+    """Whether the tree is certainly shallow enough for the parser's C code to write it down.
+
+    Operators nest along a chain, chains end at commas, and parentheses add up: an upper bound, cheap for long INSERTs.
+    """
+    if len(sql) < _SHORT:
+        return True
+    bare = _LITERAL.sub("''", sql)
+    depth = len(_SET_OPERATION.findall(bare))
+    while depth < _DEEP:
+        groups = _GROUP.findall(bare)
+        if not groups:
+            return depth + _longest_chain(bare) < _DEEP
+        depth += 1 + max(_longest_chain(group) for group in groups)
+        bare = _GROUP.sub("x", bare)
+    return False
+
+
+def _longest_chain(text: str) -> int:
+    """The most operators between two commas; short parts are guessed, which is quicker."""
+    return max(len(_NESTING.findall(part)) if len(part) > 40 else len(part) // 2 for part in text.split(","))
