@@ -1,0 +1,15 @@
+"""The rows of the table. A new one is a module with a function Ground -> Group, and a line here."""
+
+from collections.abc import Callable
+
+from bench.ground import Ground
+from bench.measure import Group
+from bench.rows import far, fresh, nothing
+
+Row = Callable[[Ground], Group]
+
+ROWS: dict[str, Row] = {
+    "fresh": fresh.measure,
+    "far": far.measure,
+    "nothing": nothing.measure,
+}
