@@ -228,3 +228,9 @@ def place_of(address: dict[str, Any]) -> str:
     """Host and port as people write them."""
     host = address.get("host") or address.get("hostaddr") or "localhost"
     return f"{host}:{address.get('port') or 5432}"
+
+
+def one_line(wrong: psycopg.Error) -> str:
+    """The first line of what the driver says of a connection that was there before; it never holds an address."""
+    said = str(wrong).strip()
+    return said.splitlines()[0] if said else type(wrong).__name__
