@@ -177,6 +177,14 @@ class ConnectionLost(EnvironmentFault):
 
 
 @dataclass(eq=False)
+class HomeNotReady(RungError):
+    """Rung's own database cannot be used: {reason}."""
+
+    reason: str
+    advice = "`rung serve` and `rung worker` prepare it when they start; its role must be allowed to create schemas."
+
+
+@dataclass(eq=False)
 class EmbeddedServerFault(RungError):
     """The embedded PostgreSQL cannot be {verb}: {reason}."""
 
@@ -207,6 +215,13 @@ class NotAllowed(AccessError):
     who: str
     what: str
     advice = "Ask an admin for the role."
+
+
+@dataclass(eq=False)
+class BadAccount(RungError):
+    """There can be no such account: {reason}."""
+
+    reason: str
 
 
 @dataclass(eq=False)

@@ -85,3 +85,44 @@ class ChainReport:
     first_bad_id: int | None
     what: str
     head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Which rows to show; None: all.
+
+    Attributes
+    ----------
+    outcome: a `Happening`, as stored.
+    actor, filename: any part of it, upper and lower case alike.
+
+    """
+
+    environment: str | None = None
+    actor: str | None = None
+    outcome: str | None = None
+    filename: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A row of an environment's history in home's copy.
+
+    Attributes
+    ----------
+    row: without its `sql`, which may be large.
+    gone_since: set where the environment's own history no longer holds the row, because the database was replaced or
+        restored from a backup; home's clock.
+
+    """
+
+    row: HistoryRow
+    gone_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Newest first. `older`: the cursor of the next page, a short text fit for an address; None on the last one."""
+
+    rows: tuple[Remembered, ...]
+    older: str | None

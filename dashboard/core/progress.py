@@ -1,0 +1,112 @@
+"""What home remembers of the runs that were asked for: who, when, how far, how it ended."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from dashboard.core.events import Event
+from dashboard.core.run import Actor, ActorKind, Door, LockHolder, Order, Outcome, Problem, Result
+
+
+class RunState(StrEnum):
+    """Where a run stands in home."""
+
+    QUEUED = "queued"  # no worker has taken it yet
+    RUNNING = "running"
+    ENDED = "ended"  # see its outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """The answer to "please run this". `already`: one was queued or running there, and this is that one."""
+
+    run_id: str
+    already: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run, as home knows it.
+
+    Attributes
+    ----------
+    attempt: 0 while queued; 2 and more after a worker died or shut down and another took the run up again.
+    heard_at: the last sign of life of the worker that executes it; None while queued.
+    stop_asked_by: who asked it to stop, before or while it ran.
+    result: set once it has ended; its `plan` is not kept.
+    now: home's clock when this was read.
+
+    All moments are home's clock, aware.
+
+    """
+
+    run_id: str
+    environment: str
+    order: Order
+    state: RunState
+    outcome: Outcome | None
+    requested_at: datetime
+    started_at: datetime | None
+    heard_at: datetime | None
+    ended_at: datetime | None
+    attempt: int
+    stop_asked_by: str | None
+    result: Result | None
+    now: datetime
+
+    @property
+    def actor(self) -> Actor:
+        return self.order.actor
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event of a run. `sequence`: 1, 2, 3 … without gaps in each run; `at`: home's clock, aware."""
+
+    sequence: int
+    at: datetime
+    event: Event
+
+
+def order_to_json(order: Order) -> dict[str, Any]:
+    """An order as plain JSON values; `order_from_json` is its inverse."""
+    return asdict(order)
+
+
+def order_from_json(stored: Mapping[str, Any]) -> Order:
+    actor = stored["actor"]
+    return Order(**{**stored, "actor": Actor(ActorKind(actor["kind"]), actor["name"], Door(actor["door"]))})
+
+
+def result_to_json(result: Result) -> dict[str, Any]:
+    """A result without its plan as plain JSON values; `result_from_json` is its inverse."""
+    holder = result.holder
+    return {
+        "run_id": result.run_id,
+        "environment": result.environment,
+        "outcome": result.outcome,
+        "applied": list(result.applied),
+        "notes": list(result.notes),
+        "problem": asdict(result.problem) if result.problem else None,
+        "holder": asdict(holder) | {"since": holder.since.isoformat() if holder.since else None} if holder else None,
+        "seconds": result.seconds,
+    }
+
+
+def result_from_json(stored: Mapping[str, Any]) -> Result:
+    holder, problem = stored["holder"], stored["problem"]
+    if holder:
+        since = holder["since"]
+        holder = LockHolder(**{**holder, "since": datetime.fromisoformat(since) if since else None})
+    return Result(
+        run_id=stored["run_id"],
+        environment=stored["environment"],
+        outcome=Outcome(stored["outcome"]),
+        applied=tuple(stored["applied"]),
+        notes=tuple(stored["notes"]),
+        problem=Problem(**problem) if problem else None,
+        holder=holder or None,
+        seconds=stored["seconds"],
+    )
