@@ -186,7 +186,7 @@ def _entries(
         if name in failed:
             return replace(made, state=State.FAILED, note=failed[name].message)
         if migration is not None and migration.number < newest:
-            return replace(made, state=State.OUT_OF_ORDER, note=f"newer files up to number {newest} are applied")
+            return replace(made, state=State.OUT_OF_ORDER, note=_newer_applied(newest))
         return made
 
     return tuple(entry(name) for name in names)
@@ -206,6 +206,10 @@ def _recorded(entry: Entry, adopted: dict[str, str]) -> Entry:
     if applied.raw_hash != entry.migration.raw_hash:
         return replace(entry, state=State.APPLIED, note="only line endings changed since it was applied")
     return replace(entry, state=State.APPLIED)
+
+
+def _newer_applied(newest: int) -> str:
+    return f"newer files up to number {newest} are applied"
 
 
 def _unfinished_note(file: UnfinishedFile) -> str:
@@ -263,10 +267,11 @@ def _stops(environment: Environment, folder: Folder, entries: tuple[Entry, ...])
             for group in folder.duplicates
         ]
     if policies.out_of_order is Policy.REFUSE:
+        newest = max((number_of(entry.filename) for entry in entries if entry.ledger), default=-1)
         stops += [
-            f"{entry.filename} is out of order: {entry.note}. Give it the next free number."
+            f"{entry.filename} is out of order: {_newer_applied(newest)}. Give it the next free number."
             for entry in entries
-            if _is_out_of_order(entry, entries)
+            if _is_out_of_order(entry, newest)
         ]
     if policies.edited is Policy.REFUSE:
         stops += [
@@ -278,8 +283,7 @@ def _stops(environment: Environment, folder: Folder, entries: tuple[Entry, ...])
     return tuple(stops)
 
 
-def _is_out_of_order(entry: Entry, entries: tuple[Entry, ...]) -> bool:
-    newest = max((number_of(other.filename) for other in entries if other.ledger), default=-1)
+def _is_out_of_order(entry: Entry, newest: int) -> bool:
     return entry.ledger is None and entry.state is not State.RENAMED and number_of(entry.filename) < newest
 
 
