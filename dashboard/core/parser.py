@@ -39,7 +39,7 @@ def split(text: str) -> list[Span]:
     data = text.encode()
     result = lib.pg_query_split_with_parser(data)
     try:
-        _raise_fault(result, data)
+        _raise_fault(result)
         found = [result.stmts[index].contents for index in range(result.n_stmts)]
         spans = [(one.stmt_location, one.stmt_len) for one in found]
     finally:
@@ -89,14 +89,14 @@ def split_assignment(assignment: str) -> Span:
     raise SyntaxFault(_UNREADABLE)
 
 
-def _raise_fault(result: Any, data: bytes) -> None:
+def _raise_fault(result: Any) -> None:
     from postgast.errors import PgQueryError, check_error
 
     try:
         check_error(result)
     except PgQueryError as error:
-        before = data[: error.cursorpos - 1] if error.cursorpos > 0 else None
-        raise SyntaxFault(error.message, None if before is None else len(before.decode(errors="ignore"))) from None
+        # 1-based, and in characters, unlike every position in the tree.
+        raise SyntaxFault(error.message, error.cursorpos - 1 if error.cursorpos > 0 else None) from None
 
 
 def _in_characters(data: bytes, spans: Sequence[Span]) -> Iterator[Span]:
