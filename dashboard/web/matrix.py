@@ -1,123 +1,220 @@
 """The ladder: migrations down, environments across."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from urllib.parse import quote
 
+from flask import Blueprint, Response, render_template, request, url_for
+
+from dashboard.core.access import Act
 from dashboard.core.matrix import Column, Matrix, Row
 from dashboard.core.plan import Entry
-from dashboard.core.words import ago, count, date, joined, passed
-from dashboard.web.moments import moment_of
-from dashboard.web.pages import Cell, Empty, FileName, Frame, Head, Live, MatrixPage, MatrixRow, Sign
-from dashboard.web.signs import NOT_HERE, NOT_KNOWN, NOT_REACHABLE, STATES, UP_TO_DATE, rail_of, state_of
+from dashboard.core.words import count, date, joined, passed
+from dashboard.web import current
+from dashboard.web.pages import Cell, Empty, Frame, Head, Live, MatrixPage, MatrixRow, Sign
+from dashboard.web.pieces import environment_href, fingerprint, migration_href, moment_of, name_of
+from dashboard.web.security import needs
+from dashboard.web.signs import (
+    NOT_HERE,
+    NOT_KNOWN,
+    NOT_REACHABLE,
+    STATES,
+    UP_TO_DATE,
+    rail_of,
+    state_of,
+)
 
+views = Blueprint("matrix", __name__)
+
+FRESH = 8.0  # seconds for which a picture is new enough
 FEW = 4  # environments that fit beside each other on a telephone with their signs
-ROOMY = 6  # environments whose cells have room for a date
+SEVERAL = 6  # environments that fit beside each other on a desk without scrolling
+NAMED = 3  # environments that a sentence can name one by one
 
 
-def make_verdict(columns: Sequence[Column]) -> Sign:
+@views.get("/")
+@needs(Act.LOOK)
+def show() -> str:
+    return render_template("matrix.html", page=_page())
+
+
+@views.get("/fragments/ladder")
+@needs(Act.LOOK)
+def fragment() -> Response:
+    """Ask the environments again, where nobody did lately; then the same picture as the page."""
+    current.services().compare.refresh(FRESH)
+    page = _page()
+    answer = current.fragment("matrix_live.html", page, page.live)
+    if page.looked:
+        answer.headers["Rung-Looked"] = page.looked.iso
+    return answer
+
+
+def _page() -> MatrixPage:
+    matrix = _visible(current.services().compare.last_known())
+    running = {run.environment for run in current.services().runs.running()}
+    search, only = request.args.get("q", "").strip()[:100], request.args.get("only") == "differences"
+    rows = [row for row in matrix.rows if (row.differs or not only) and search.casefold() in row.filename.casefold()]
+    return make_page(matrix, rows, current.now(), current.frame(""), search=search, only=only, running=running)
+
+
+def _visible(matrix: Matrix) -> Matrix:
+    """The environments this visitor may look at, and the files that one of them knows."""
+    places = [n for n, column in enumerate(matrix.columns) if current.may_look(column.environment.name)]
+    if len(places) == len(matrix.columns):
+        return matrix
+    rows = (Row(row.filename, tuple(row.cells[n] for n in places)) for row in matrix.rows)
+    return Matrix(tuple(matrix.columns[n] for n in places), tuple(row for row in rows if any(row.cells)))
+
+
+def make_page(
+    matrix: Matrix,
+    rows: Sequence[Row],
+    now: datetime,
+    frame: Frame,
+    *,
+    search: str = "",
+    only: bool = False,
+    running: frozenset[str] | set[str] = frozenset(),
+) -> MatrixPage:
+    """Put the chosen rows into the words and signs of the page."""
+    columns = matrix.columns
+    verdict = make_verdict(columns, running)
+    return MatrixPage(
+        frame=replace(frame, title=f"{_short(columns, running)} · Rung", icon=_icon(columns, running)),
+        live=Live(
+            url_for("matrix.fragment", q=search or None, only="differences" if only else None),
+            "slow",
+            fingerprint(verdict, search, only, *_gist(rows, columns)),
+        ),
+        verdict=verdict,
+        facts=(count(len(rows), "file") if len(rows) == len(matrix.rows) else _part(rows, matrix),),
+        looked=moment_of(max((c.taken_at for c in columns if c.taken_at), default=None), now),
+        heads=tuple(make_head(column, now, running=column.environment.name in running) for column in columns),
+        rows=tuple(make_row(row, columns, now) for row in rows),
+        only_differences=only,
+        search=search,
+        search_href=url_for("matrix.show"),
+        density="few" if len(columns) <= FEW else "several" if len(columns) <= SEVERAL else "many",
+        legend=_legend(rows),
+        empty=None if rows else _empty(matrix, search, only=only),
+    )
+
+
+# --- in words ---
+
+
+def make_verdict(columns: Sequence[Column], running: frozenset[str] | set[str] = frozenset()) -> Sign:
     """The answer to "are we in step?" in one line."""
-    silent = [column.environment.name for column in columns if column.not_reachable]
-    behind = [column for column in columns if column.behind and not column.not_reachable]
-    waiting = [column.environment.name for column in columns if not column.not_reachable and column.taken_at is None]
-    parts = [f"no answer from {joined(silent)}"] if silent else []
-    if len(behind) > 3:
-        parts.append(f"{len(behind)} of {len(columns)} environments are behind")
-    else:
-        parts += [f"{column.behind} {'behind ' * (not i)}on {column.environment.name}" for i, column in enumerate(behind)]
-    if waiting:
-        parts.append(f"{joined(waiting)} not asked yet" if len(waiting) < 4 else "nothing is known yet")
+    silent = [c.environment.name for c in columns if c.not_reachable]
+    waiting = [c.environment.name for c in columns if not c.not_reachable and c.taken_at is None]
+    behind = [c for c in columns if c.behind and not c.not_reachable]
+    parts = [
+        *([f"no answer from {joined(silent)}"] if silent else []),
+        *_behind_words(behind, len(columns)),
+        *([f"{joined(waiting)} not asked yet"] if waiting else []),
+    ]
     text = ", ".join(parts) or ("Everything is up to date" if len(columns) > 1 else "Up to date")
-    hue = "unknown" if silent or waiting else "waiting" if behind else "good"
+    hue = "working" if running else "unknown" if silent or waiting else "waiting" if behind else "good"
     return Sign("", text[0].upper() + text[1:], hue)
 
 
-def make_head(column: Column, href: str, now: datetime) -> Head:
+def _behind_words(behind: Sequence[Column], total: int) -> Iterator[str]:
+    if len(behind) > NAMED:
+        yield f"{len(behind)} of {total} environments are behind"
+        return
+    for place, column in enumerate(behind):
+        yield f"{column.behind} {'' if place else 'behind '}on {column.environment.name}"
+
+
+def _short(columns: Sequence[Column], running: frozenset[str] | set[str]) -> str:
+    """For the title of the tab."""
+    worst = max((c.behind for c in columns), default=0)
+    if running:
+        return "running"
+    if any(c.not_reachable for c in columns):
+        return "not reachable"
+    return f"{worst} behind" if worst else "up to date"
+
+
+def _icon(columns: Sequence[Column], running: frozenset[str] | set[str]) -> str:
+    if running:
+        return "favicon-running.svg"
+    return "favicon-behind.svg" if any(c.behind for c in columns) else "favicon.svg"
+
+
+def _part(rows: Sequence[Row], matrix: Matrix) -> str:
+    return f"{len(rows):,} of {count(len(matrix.rows), 'file')}"
+
+
+def _empty(matrix: Matrix, search: str, *, only: bool) -> Empty:
+    if search:
+        return Empty(f"No file name holds “{search}”", "Try a part of the name, or its number.")
+    if only and matrix.rows:
+        return Empty("No differences", f"All environments have all {count(len(matrix.rows), 'file')}.")
+    return Empty(
+        "No migrations yet",
+        "The folder is empty, and no environment has applied anything. Make the first file:",
+        'rung new "create users"',
+    )
+
+
+# --- heads, rows, cells ---
+
+
+def make_head(column: Column, now: datetime, *, running: bool = False) -> Head:
     gone = column.not_reachable
+    counted = ((column.blocked, "blocked"), (column.edited, "edited"))
     facts = [f"PostgreSQL {column.server_version}"] if column.server_version else []
-    remarks = [f"{column.blocked} blocked"] if column.blocked else []
-    remarks += [f"{column.edited} edited"] if column.edited else []
+    facts += [f"{number} {word}" for number, word in counted if number]
     return Head(
         name=column.environment.name,
-        href=href,
+        href=environment_href(column.environment.name),
         protected=column.environment.policies.protected,
-        sign=_headline(column, now),
-        facts=(gone.reason,) if gone else (*facts, *remarks),
+        sign=Sign("running", "running", "working") if running else headline_of(column, now),
+        facts=(gone.reason,) if gone else tuple(facts),
         applied=None if gone else moment_of(column.last_applied, now),
         rail="hatched" if gone else "bare" if column.taken_at is None else "broken" if column.behind else "whole",
     )
 
 
-def _headline(column: Column, now: datetime) -> Sign:
+def headline_of(column: Column, now: datetime) -> Sign:
     gone = column.not_reachable
     if gone:
         word = f"not reachable for {passed(gone.since, now)}" if gone.since else column.headline
         return Sign(NOT_REACHABLE.name, word, NOT_REACHABLE.hue)
     if column.taken_at is None:
         return Sign(NOT_KNOWN.name, column.headline, NOT_KNOWN.hue)
-    if column.behind:
-        return Sign("pending", column.headline, "waiting")
-    return UP_TO_DATE
-
-
-def name_of(filename: str) -> FileName:
-    stem, dot, ending = filename.rpartition(".")
-    stem, ending = (stem, dot + ending) if stem else (filename, "")
-    words = stem.split("_")
-    return FileName(filename, tuple(word + "_" for word in words[:-1]), words[-1], ending)
+    return Sign("pending", column.headline, "waiting") if column.behind else UP_TO_DATE
 
 
 def make_row(row: Row, columns: Sequence[Column], now: datetime) -> MatrixRow:
-    href = f"/migrations/{quote(row.filename)}"
-    return MatrixRow(
-        name_of(row.filename),
-        href,
-        tuple(_cell(cell, column, href, now) for cell, column in zip(row.cells, columns, strict=True)),
-    )
+    href = migration_href(row.filename)
+    cells = (_cell(cell, column, href, now) for cell, column in zip(row.cells, columns, strict=True))
+    return MatrixRow(name_of(row.filename), href, tuple(cells))
 
 
 def _cell(entry: Entry | None, column: Column, href: str, now: datetime) -> Cell:
-    sign = state_of(entry)
-    if entry is None and column.taken_at is not None:
-        sign = NOT_HERE
-    look = f"{sign.hue} {'hatched' if column.not_reachable else rail_of(entry)}"
+    sign = state_of(entry) if entry or column.taken_at is None else NOT_HERE
     at = entry.ledger.applied_at if entry and entry.ledger else None
-    return Cell(look, sign.name, sign.word, date(at, now) if at else "", f"{href}#in-{column.environment.name}")
-
-
-def make_page(matrix: Matrix, frame: Frame, now: datetime, search: str, only_differences: bool) -> MatrixPage:
-    """Choose the rows and put everything into the words and signs of the page."""
-    rows = [
-        row
-        for row in matrix.rows
-        if (not only_differences or row.differs) and search.casefold() in row.filename.casefold()
-    ]
-    columns = matrix.columns
-    return MatrixPage(
-        frame=frame,
-        live=Live("/fragments/ladder", "slow", ""),
-        verdict=make_verdict(columns),
-        facts=_facts(matrix, len(rows)),
-        looked=moment_of(max((c.taken_at for c in columns if c.taken_at), default=None), now),
-        heads=tuple(make_head(column, f"/environments/{column.environment.name}", now) for column in columns),
-        rows=tuple(make_row(row, columns, now) for row in rows),
-        only_differences=only_differences,
-        search=search,
-        search_href="/",
-        density="few" if len(columns) <= FEW else "several" if len(columns) <= ROOMY else "many",
-        legend=_legend(rows, columns),
-        empty=None,
+    return Cell(
+        look=f"{sign.hue} {'hatched' if column.not_reachable else rail_of(entry)}",
+        sign=sign.name,
+        word=sign.word,
+        when=date(at, now) if at else "",
+        href=f"{href}#in-{column.environment.name}",
     )
 
 
-def _facts(matrix: Matrix, shown: int) -> tuple[str, ...]:
-    total = len(matrix.rows)
-    facts = [count(total, "file") if shown == total else f"{shown:,} of {count(total, 'file')}"]
-    return tuple(facts)
-
-
-def _legend(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Sign, ...]:
+def _legend(rows: Sequence[Row]) -> tuple[Sign, ...]:
     """The signs that occur, for where there is no room for their words."""
     states = {cell.state for row in rows for cell in row.cells if cell}
     return tuple(sign for state, sign in STATES.items() if state in states)
+
+
+def _gist(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[object]:
+    """What the piece shows, as little as tells two of them apart."""
+    for column in columns:
+        yield column.environment.name, column.headline, column.server_version, column.last_applied, column.not_reachable
+    for row in rows:
+        yield row.filename, [cell and cell.state.value for cell in row.cells]

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from dashboard.core.matrix import Matrix
-
-
 # --- what every page has ---
 
 
@@ -41,8 +38,8 @@ class Moment:
     """A point in time: `iso` for the script, `ago` to read, `absolute` in reach."""
 
     iso: str
-    ago: str
-    absolute: str
+    ago: str = field(repr=False)  # what only grows older is not news: see `pieces.fingerprint`
+    absolute: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """A file name and where it may be wrapped: `parts` `017_`, `add_`, `user_`, `last` `preferences`, `ending` `.sql`."""
+    """A file name and where it may be wrapped: `parts` (`017_`, `add_`), `last` `preferences`; `ending` `.sql`."""
 
     full: str
     parts: tuple[str, ...]
@@ -134,3 +131,284 @@ class MatrixPage:
     density: str
     legend: tuple[Sign, ...]
     empty: Empty | None
+
+
+# --- pieces that several pages show ---
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemView:
+    """Why something did not go through. `said`: the server's or our message with its SQLSTATE; `copy`: all as text."""
+
+    place: str
+    place_href: str | None
+    excerpt: str
+    said: str
+    detail: str | None
+    hint: str | None
+    advice: str
+    copy: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """One remark of the review. `stops`: the gate stops before the file."""
+
+    sign: Sign
+    what: str
+    line: int
+    href: str
+    rule: str
+    statement: str
+    safer: str
+    stops: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in a list."""
+
+    href: str
+    sign: Sign
+    environment: str
+    environment_href: str
+    summary: str
+    who: str
+    when: Moment
+    took: str | None
+
+
+# --- one environment ---
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One file of the plan. `stops_here`: the run ends before it; `waits`: it lies behind such a file."""
+
+    number: int
+    name: FileName
+    href: str
+    sign: Sign
+    notes: tuple[str, ...]
+    findings: tuple[FindingView, ...]
+    refusal: ProblemView | None
+    stops_here: bool
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to apply. `mode` is what the form sends; `confirm`: the name that has to be typed."""
+
+    mode: str
+    label: str
+    text: str
+    emphasis: str
+    needs_reason: bool = False
+    confirm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One file beside its rail, newest first."""
+
+    name: FileName
+    href: str
+    sign: Sign
+    look: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentPage:
+    """`held`: the digest of the plan shown; the script does not swap another plan under the reader's eyes."""
+
+    frame: Frame
+    live: Live
+    name: str
+    protected: bool
+    message: str | None
+    verdict: Sign
+    facts: tuple[str, ...]
+    applied: Moment | None
+    looked: Moment | None
+    trouble: ProblemView | None
+    stops: tuple[str, ...]
+    notices: tuple[str, ...]
+    steps: tuple[StepView, ...]
+    steps_heading: str
+    held: str
+    apply_href: str
+    choices: tuple[Choice, ...]
+    typed_reason: str
+    who_may: str | None
+    running: RunLine | None
+    rungs: tuple[Rung, ...]
+    older: str | None
+    runs: tuple[RunLine, ...]
+    history_href: str
+
+
+# --- one run ---
+
+
+@dataclass(frozen=True, slots=True)
+class StatementView:
+    number: int
+    text: str
+    sign: Sign
+    took: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """One file of a run. `earlier`: how many finished statements are not listed, in words."""
+
+    name: FileName
+    href: str
+    sign: Sign
+    look: str
+    took: str | None
+    notes: tuple[str, ...]
+    earlier: str | None
+    statements: tuple[StatementView, ...]
+    later: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """`progress`: such as `2 of 3 files`; `stop_href`: None where there is nothing to stop or nobody to do it."""
+
+    frame: Frame
+    live: Live
+    environment: str
+    environment_href: str
+    verdict: Sign
+    progress: str
+    who: str
+    asked: Moment
+    took: str | None
+    ticking: str | None
+    reason: str | None
+    waiting: str | None
+    files: tuple[FileView, ...]
+    notes: tuple[str, ...]
+    problem: ProblemView | None
+    stopping: str | None
+    stop_href: str | None
+    next_link: Link | None
+    run_id: str
+
+
+# --- one migration ---
+
+
+@dataclass(frozen=True, slots=True)
+class CodeLine:
+    """One line of a file: pieces of text with the class of their colour, and the hue of a finding on it."""
+
+    number: int
+    pieces: tuple[tuple[str, str], ...]
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where the file stands in one environment."""
+
+    anchor: str
+    environment: str
+    href: str
+    protected: bool
+    sign: Sign
+    note: str
+    applied: Moment | None
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One thing that happened."""
+
+    sign: Sign
+    environment: str
+    environment_href: str
+    name: FileName | None
+    file_href: str | None
+    who: str
+    who_href: str
+    door: str
+    when: Moment
+    took: str
+    run_href: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationPage:
+    frame: Frame
+    name: FileName
+    facts: tuple[str, ...]
+    absent: str | None
+    lines: tuple[CodeLine, ...]
+    findings: tuple[FindingView, ...]
+    refusal: ProblemView | None
+    stands: tuple[Stand, ...]
+    history: tuple[HistoryLine, ...]
+    history_href: str
+
+
+# --- the history ---
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    value: str
+    text: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    frame: Frame
+    href: str
+    summary: str
+    environments: tuple[Option, ...]
+    outcomes: tuple[Option, ...]
+    actor: str
+    filename: str
+    filtered: bool
+    rows: tuple[HistoryLine, ...]
+    older_href: str | None
+    newest_href: str | None
+    empty: Empty | None
+
+
+# --- signing in, errors ---
+
+
+@dataclass(frozen=True, slots=True)
+class SignInPage:
+    """`failed`: why the last try did not work; the same words whatever was wrong."""
+
+    frame: Frame
+    action: str
+    email: str
+    failed: str | None
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPage:
+    frame: Frame
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage:
+    frame: Frame
+    heading: str
+    text: str
+    advice: str
+    way: Link
+    reference: str | None
+    command: str | None = None

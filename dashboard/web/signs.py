@@ -1,6 +1,7 @@
 """States and outcomes as signs: which symbol, which word, which family of hue, and how the rail runs behind it."""
 
 from dashboard.core.plan import Entry, State
+from dashboard.core.record import Happening
 from dashboard.core.run import Outcome
 from dashboard.web.pages import Sign
 
@@ -44,3 +45,19 @@ def rail_of(entry: Entry | None) -> str:
     if entry is None:
         return "bare"
     return "whole" if entry.ledger else "broken"
+
+
+HAPPENINGS = {
+    Happening.STARTED: Sign("running", "statement started", "working"),
+    Happening.STATEMENT_DONE: Sign("done", "statement done", "good"),
+    Happening.APPLIED: Sign("applied", "applied", "good"),
+    Happening.FAILED: Sign("failed", "failed", "danger"),
+    Happening.ADOPTED: Sign("renamed", "adopted", "changed"),
+    Happening.NOTE: Sign("notice", "note", "unknown"),
+}
+
+
+def happening_of(event: str) -> Sign:
+    """Also for an event that only a later version knows."""
+    known = {str(happening): sign for happening, sign in HAPPENINGS.items()}
+    return known.get(event, Sign("notice", event, "unknown"))

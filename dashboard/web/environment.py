@@ -1,0 +1,292 @@
+"""One environment: what would run, why not, and the button that runs it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from dashboard.core.access import Act, Visitor, who_may
+from dashboard.core.matrix import Look, make_matrix
+from dashboard.core.plan import Action, Entry, Plan, State, Step
+from dashboard.core.progress import RunState, RunView
+from dashboard.core.run import Actor, ActorKind, Door, Order, Problem
+from dashboard.core.words import count, obstacle, passed, verdict
+from dashboard.web import current
+from dashboard.web.matrix import FRESH
+from dashboard.web.pages import Choice, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
+from dashboard.web.pieces import (
+    finding_view,
+    fingerprint,
+    migration_href,
+    moment_of,
+    name_of,
+    problem_view,
+    refusal_view,
+    run_line,
+)
+from dashboard.web.security import needs
+from dashboard.web.signs import STATES, rail_of
+
+views = Blueprint("environment", __name__)
+
+ALL, UNTIL_BLOCKED, FORCE = "all", "until_blocked", "force"
+RUNS = 6  # last runs that the page lists
+RUNGS = 24  # rungs of the small rail
+CLIMBED = 6  # of which applied, below the newest that is not
+
+
+@views.get("/environments/<name>")
+@needs(Act.LOOK)
+def show(name: str) -> str:
+    return render_template("environment.html", page=_page(current.services().compare.last_look(name)))
+
+
+@views.get("/fragments/environments/<name>")
+@needs(Act.LOOK)
+def fragment(name: str) -> Response:
+    current.services().compare.refresh(FRESH)
+    page = _page(current.services().compare.last_look(name))
+    return current.fragment("environment_live.html", page, page.live)
+
+
+@views.post("/environments/<name>/apply")
+@needs(Act.APPLY)
+def apply(name: str) -> AnyResponse:
+    """Ask for a run of exactly the plan that was shown; another plan runs nothing and is shown instead."""
+    look = current.services().compare.look(name)
+    form = {field: request.form.get(field, "").strip()[:500] for field in ("digest", "mode", "reason", "confirm")}
+    wrong = _wrong_with(form, look)
+    if wrong is not None:
+        return make_response(render_template("environment.html", page=_page(look, wrong, form["reason"])), 409)
+    order = Order(
+        actor=Actor(ActorKind.PERSON, current.visitor().email, Door.WEB),
+        force=form["mode"] == FORCE,
+        reason=form["reason"] or None,
+        until_blocked=form["mode"] == UNTIL_BLOCKED,
+        expected_digest=form["digest"],
+    )
+    return redirect(url_for("run.show", run_id=current.services().runs.ask(name, order).run_id), 303)
+
+
+def _wrong_with(form: dict[str, str], look: Look) -> str | None:
+    """Why this form starts nothing, as a sentence; None where all is well."""
+    environment = look.environment
+    if look.not_reachable or look.plan is None:
+        return f"{environment.name} does not answer. Nothing was started."
+    if form["digest"] != look.plan.digest:
+        return "The plan has changed since you looked. Nothing was started; this is the plan as it is now."
+    if form["mode"] not in {choice.mode for choice in _choices(look.plan, look, current.visitor())}:
+        return "That is not possible with this plan. Nothing was started."
+    if environment.policies.protected and form["confirm"] != environment.name:
+        return f"{environment.name} is protected: type its name to confirm. Nothing was started."
+    if form["mode"] == FORCE and not form["reason"]:
+        return "Forcing past the gate needs a reason, for the history. Nothing was started."
+    return None
+
+
+# --- the page ---
+
+
+def _page(look: Look, message: str | None = None, typed_reason: str = "") -> EnvironmentPage:
+    name = look.environment.name
+    runs = current.services().runs
+    running = next((run for run in runs.running() if run.environment == name), None)
+    newest = [run for run in runs.newest(name, RUNS + 1) if run.state is RunState.ENDED][:RUNS]
+    return make_page(
+        look,
+        current.visitor(),
+        current.frame(""),
+        running=running,
+        newest=newest,
+        message=message,
+        typed_reason=typed_reason,
+    )
+
+
+def make_page(
+    look: Look,
+    visitor: Visitor,
+    frame: Frame,
+    *,
+    running: RunView | None = None,
+    newest: Sequence[RunView] = (),
+    message: str | None = None,
+    typed_reason: str = "",
+) -> EnvironmentPage:
+    name, plan, now = look.environment.name, look.plan, visitor.now
+    column = make_matrix([look]).columns[0]
+    choices = _choices(plan, look, visitor) if plan and not running else ()
+    rungs, older = _rungs(plan.entries if plan else ())
+    said = _verdict(look, visitor)
+    page = EnvironmentPage(
+        frame=replace(
+            frame, title=f"{said.word if len(said.word) < 40 else 'stopped'} · {name} · Rung", icon=_icon(look, running)
+        ),
+        live=Live(url_for("environment.fragment", name=name), "slow", ""),
+        name=name,
+        protected=look.environment.policies.protected,
+        message=message,
+        verdict=said,
+        facts=_facts(column.server_version, column.applied),
+        applied=moment_of(column.last_applied, now),
+        looked=moment_of(column.taken_at, now),
+        trouble=_trouble(look),
+        stops=plan.stops if plan else (),
+        notices=plan.notices if plan else (),
+        steps=_steps(plan, name) if plan else (),
+        steps_heading="What would run, in this order",
+        held=plan.digest if plan else "",
+        apply_href=url_for("environment.apply", name=name),
+        choices=choices,
+        typed_reason=typed_reason,
+        who_may=None if choices or running else _who_may(look, visitor),
+        running=run_line(running, now) if running else None,
+        rungs=rungs,
+        older=older,
+        runs=tuple(run_line(run, now) for run in newest),
+        history_href=url_for("history.show", environment=name),
+    )
+    return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
+
+
+def _verdict(look: Look, visitor: Visitor) -> Sign:
+    gone = look.not_reachable
+    if gone:
+        since = f" for {passed(gone.since, visitor.now)}" if gone.since else ""
+        return Sign("not-reachable", f"Not reachable{since}", "unknown")
+    if look.plan is None:
+        return Sign("not-known", "Not asked yet", "unknown")
+    if look.plan.stops:
+        return Sign("blocked", "Nothing may run", "danger")
+    words = verdict(look.plan)
+    if look.plan.first_obstacle(force=False):
+        return Sign("blocked", words, "danger")
+    return Sign("pending", words, "waiting") if look.plan.steps else Sign("applied", words, "good")
+
+
+def _icon(look: Look, running: RunView | None) -> str:
+    if running:
+        return "favicon-running.svg"
+    return "favicon-behind.svg" if look.plan and look.plan.steps else "favicon.svg"
+
+
+def _facts(version: str | None, applied: int) -> tuple[str, ...]:
+    return (f"PostgreSQL {version}", f"{applied:,} applied") if version else ()
+
+
+def _trouble(look: Look) -> ProblemView | None:
+    gone = look.not_reachable
+    return problem_view(Problem(gone.environment, gone.reason, gone.advice)) if gone else None
+
+
+# --- the plan ---
+
+
+def _steps(plan: Plan, environment: str) -> tuple[StepView, ...]:
+    blocked = plan.first_obstacle(force=False)
+    place = plan.steps.index(blocked) if blocked else len(plan.steps)
+    states = {entry.filename: entry for entry in plan.entries}
+    return tuple(
+        StepView(
+            number=number + 1,
+            name=name_of(step.migration.filename),
+            href=migration_href(step.migration.filename),
+            sign=STATES[states[step.migration.filename].state],
+            notes=_notes(step, states[step.migration.filename]),
+            findings=tuple(finding_view(finding, step.migration.filename) for finding in step.findings),
+            refusal=refusal_view(step.refusal, environment) if step.refusal else None,
+            stops_here=number == place,
+            waits=number > place,
+        )
+        for number, step in enumerate(plan.steps)
+    )
+
+
+def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
+    notes: list[str] = []
+    if step.action is Action.ADOPT:
+        notes.append(f"Renamed from {step.renamed_from}: the new name is recorded, nothing runs again.")
+    if step.action is Action.RESUME:
+        notes.append(f"Goes on after statement {step.resume_after}, which is finished already.")
+    if step.script and not step.script.transactional:
+        notes.append("Runs statement by statement, outside a transaction.")
+    if step.script:
+        notes += [
+            f"{note[0].upper()}{note[1:]}{'' if note.endswith('.') else '.'}" for note in step.script.notes if note
+        ]
+    if entry.note and entry.state in (State.FAILED, State.OUT_OF_ORDER, State.UNFINISHED):
+        notes.append(entry.note[0].upper() + entry.note[1:])
+    return tuple(notes)
+
+
+def _choices(plan: Plan, look: Look, visitor: Visitor) -> tuple[Choice, ...]:
+    """The ways to apply that this person has with this plan; none where nothing may run."""
+    name = look.environment.name
+    if look.not_reachable or not visitor.may(Act.APPLY, name):
+        return ()
+    ways = (_everything(plan, name), _until_blocked(plan, name), _force(plan, name, visitor))
+    confirm = name if look.environment.policies.protected else None
+    return tuple(replace(way, confirm=confirm) for way in ways if way)
+
+
+def _everything(plan: Plan, name: str) -> Choice | None:
+    steps = plan.runnable(force=False, until_blocked=False)
+    if not steps:
+        return None
+    text = f"Runs {count(len(steps), 'file')} on {name}, in the order shown. A failure stops the run there."
+    return Choice(ALL, f"Apply {len(steps)} pending to {name}", text, "primary")
+
+
+def _until_blocked(plan: Plan, name: str) -> Choice | None:
+    before, blocked = plan.runnable(force=False, until_blocked=True), plan.first_obstacle(force=False)
+    if not before or blocked is None:
+        return None
+    files = "file" if len(before) == 1 else f"{len(before)} files"
+    text = f"Stops before {blocked.migration.filename}, and leaves it pending."
+    return Choice(UNTIL_BLOCKED, f"Apply the {files} before it to {name}", text, "primary")
+
+
+def _force(plan: Plan, name: str, visitor: Visitor) -> Choice | None:
+    forced = plan.runnable(force=True, until_blocked=False)
+    if not plan.gated or not forced or not visitor.may(Act.FORCE, name):
+        return None
+    dangers = "; ".join(f"{step.migration.filename} {obstacle(step)}" for step in plan.gated)
+    label = f"Apply all {len(forced)} to {name} all the same" if len(forced) > 1 else f"Apply it to {name} all the same"
+    return Choice(FORCE, label, f"Past the gate: {dangers}.", "danger", needs_reason=True)
+
+
+def _who_may(look: Look, visitor: Visitor) -> str | None:
+    plan, name = look.plan, look.environment.name
+    if plan is None or look.not_reachable or not plan.steps:
+        return None
+    if not visitor.may(Act.APPLY, name):
+        able = who_may(Act.APPLY)
+        return f"{able[0].upper()}{able[1:]} may apply to {name}. You are a {visitor.role_for(name)} here."
+    if plan.stops:
+        return "Nothing can be applied before this is put right."
+    blocked = plan.first_obstacle(force=False)
+    if blocked and not blocked.unusable:
+        able = who_may(Act.FORCE)
+        return f"{able[0].upper()}{able[1:]} may apply {blocked.migration.filename} all the same, with a reason."
+    return "Nothing can be applied before this file is put right." if blocked else None
+
+
+def _rungs(entries: Sequence[Entry]) -> tuple[tuple[Rung, ...], str | None]:
+    """The top of the rail, newest first, and in words what lies below."""
+    newest = list(reversed(entries))
+    open_ones = [place for place, entry in enumerate(newest) if entry.ledger is None]
+    shown = min(RUNGS, max(open_ones, default=-1) + 1 + CLIMBED)
+    rest = newest[shown:]
+    rungs = tuple(
+        Rung(
+            name=name_of(entry.filename),
+            href=f"{migration_href(entry.filename)}",
+            sign=STATES[entry.state],
+            look=f"{STATES[entry.state].hue} {rail_of(entry)}",
+        )
+        for entry in newest[:shown]
+    )
+    if not rest:
+        return rungs, None
+    return rungs, f"{len(rest):,} older, all applied" if all(entry.ledger for entry in rest) else f"{len(rest):,} older"

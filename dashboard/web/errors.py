@@ -1,0 +1,118 @@
+"""What goes wrong, as a page: what happened, what to do, a way on. Never a trace, an address or a version."""
+
+import logging
+import secrets
+from http import HTTPStatus
+
+from flask import Flask, Response, g, make_response, render_template, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from dashboard.core.access import Act, who_may
+from dashboard.core.errors import (
+    ConfigurationError,
+    EnvironmentFault,
+    NoFolder,
+    NotAllowed,
+    NotFound,
+    RungError,
+    UnknownEnvironment,
+)
+from dashboard.web import current
+from dashboard.web.pages import ErrorPage, Frame, Link
+from dashboard.web.security import is_fragment
+
+log = logging.getLogger(__name__)
+
+HEADINGS = {
+    400: "That request makes no sense here",
+    401: "Please sign in",
+    403: "Not allowed",
+    404: "There is nothing here",
+    405: "Not this way",
+    413: "Too much",
+    429: "Too many tries",
+    500: "Something went wrong",
+    503: "Not available now",
+}
+TEXTS = {
+    401: "This needs a sign-in, or the one you had has ended.",
+    404: "There is no page at this address. The link may be old, or the file may be gone.",
+    405: "This address does not take that kind of request. Nothing was done.",
+    413: "That was more than this page takes. Nothing was done.",
+}
+STATUS: dict[type[RungError], int] = {NotFound: 404, UnknownEnvironment: 404, NotAllowed: 403}
+
+
+def answer_errors(app: Flask) -> None:
+    """Every error of every view ends in one of these three."""
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(RungError, _of_ours)
+    app.register_error_handler(Exception, _of_surprise)
+
+
+def _of_http(problem: HTTPException) -> AnyResponse:
+    code = problem.code or 500
+    own_words = problem.description if type(problem).__module__.startswith("dashboard.") else None
+    answer = _page(code, TEXTS.get(code) or own_words or HTTPStatus(code).phrase)
+    for name, value in problem.get_headers(request.environ):
+        if name in ("Allow", "Retry-After"):
+            answer.headers[name] = value
+    return answer
+
+
+def _of_ours(problem: RungError) -> AnyResponse:
+    code = next((status for kind, status in STATUS.items() if isinstance(problem, kind)), 503)
+    if code == 503:  # our own "not now"
+        log.warning("not available: %s", problem)
+    if isinstance(problem, NotAllowed):
+        act = next((act for act in Act if problem.what.startswith(str(act))), Act.LOOK)
+        able = who_may(act)
+        return _page(code, f"{problem}.".replace("..", "."), f"{able[0].upper()}{able[1:]} may. {problem.advice}")
+    if code == 404:  # the page that is missing
+        return _page(code, str(problem))
+    return _page(code, str(problem), problem.advice, _heading(problem))
+
+
+def _heading(problem: RungError) -> str:
+    match problem:
+        case NoFolder():
+            return "There is no migrations folder"
+        case ConfigurationError():
+            return "Rung is not set up yet"
+        case EnvironmentFault():
+            return "Rung's own database does not answer"
+        case _:
+            return HEADINGS[503]
+
+
+def _of_surprise(problem: Exception) -> AnyResponse:
+    reference = secrets.token_hex(6)
+    log.error("unexpected, reference %s", reference, exc_info=problem)
+    return _page(500, "This is a mistake in Rung, not in what you did.", "", reference=reference)
+
+
+def _page(code: int, text: str, advice: str = "", heading: str | None = None, reference: str | None = None) -> Response:
+    if is_fragment():
+        return Response(f"{HEADINGS.get(code, text)}\n", status=code, content_type="text/plain; charset=utf-8")
+    heading = heading or HEADINGS.get(code, "This did not work")
+    signed_in = g.get("visitor") is not None
+    page = ErrorPage(
+        frame=current.frame(f"{heading} · Rung") if signed_in else Frame(f"{heading} · Rung", ""),
+        heading=heading,
+        text=text,
+        advice=advice,
+        way=_way(code, signed_in=signed_in),
+        reference=reference,
+    )
+    return make_response(render_template("error.html", page=page), code)
+
+
+def _way(code: int, *, signed_in: bool) -> Link:
+    if not signed_in:
+        return Link("Sign in", url_for("signin.show"))
+    return (
+        Link("Try again", request.path)
+        if code == 503 and request.method == "GET"
+        else Link("To the ladder", url_for("matrix.show"))
+    )  # see above

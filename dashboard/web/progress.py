@@ -1,0 +1,110 @@
+"""The events of a run, added up: which file, which statement, how far."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dashboard.core.events import (
+    FileApplied,
+    FileFailed,
+    FileRetrying,
+    FileStarted,
+    Notice,
+    OutcomeUnknown,
+    Planned,
+    StatementDone,
+    WaitingForLock,
+)
+from dashboard.core.progress import StoredEvent
+from dashboard.core.run import Problem
+from dashboard.core.words import span
+
+
+@dataclass(slots=True)
+class FileProgress:
+    """One file of a run so far. `state`: waiting, running, applied, failed, unknown."""
+
+    filename: str
+    state: str = "waiting"
+    transactional: bool = True
+    first_lines: tuple[str, ...] = ()
+    resume_after: int = 0
+    done: dict[int, float] = field(default_factory=dict)
+    started_at: datetime | None = None
+    seconds: float | None = None
+    notes: list[str] = field(default_factory=list)
+    problem: Problem | None = None
+
+
+@dataclass(slots=True)
+class Progress:
+    """A run so far. `waiting`: who is in the way of starting, as long as that is so."""
+
+    files: dict[str, FileProgress] = field(default_factory=dict)
+    waiting: WaitingForLock | None = None
+    planned: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def applied(self) -> int:
+        return sum(file.state == "applied" for file in self.files.values())
+
+
+def add_up(events: Iterable[StoredEvent]) -> Progress:
+    """Also over several attempts: a later plan adds its files to those that are applied already."""
+    progress = Progress()
+    for stored in events:
+        _add(progress, stored)
+    return progress
+
+
+def _add(progress: Progress, stored: StoredEvent) -> None:
+    event = stored.event
+    match event:
+        case WaitingForLock():
+            progress.waiting = event
+        case Planned():
+            progress.waiting, progress.planned = None, True
+            kept = {name: file for name, file in progress.files.items() if file.state == "applied"}
+            progress.files = kept | {name: FileProgress(name) for name in event.filenames if name not in kept}
+        case Notice(filename=None):
+            progress.notes.append(event.message)
+        case (
+            FileStarted()
+            | StatementDone()
+            | FileRetrying()
+            | FileApplied()
+            | FileFailed()
+            | OutcomeUnknown()
+            | Notice()
+        ):
+            name = event.filename or ""
+            _add_to_file(progress.files.setdefault(name, FileProgress(name)), stored)
+
+
+def _add_to_file(file: FileProgress, stored: StoredEvent) -> None:
+    event = stored.event
+    match event:
+        case FileStarted():
+            file.state, file.started_at, file.transactional = "running", stored.at, event.transactional
+            file.first_lines, file.resume_after, file.done = event.first_lines, event.resume_after, {}
+        case StatementDone():
+            file.done[event.statement] = event.seconds
+        case FileRetrying():
+            file.notes.append(
+                f"Attempt {event.attempt} of {event.attempts} met {event.sqlstate}: {event.message}. "
+                f"Rolled back; tried again after {span(event.pause)}."
+            )
+            file.done = {}
+        case FileApplied():
+            file.state, file.seconds = "applied", None if event.adopted else event.seconds
+            file.notes += [event.note] if event.note else []
+        case FileFailed():
+            file.state, file.problem = "failed", event.problem
+        case OutcomeUnknown():
+            file.state = "unknown"
+            file.notes.append(f"{event.reason}. Asking the database itself whether it was applied.")
+        case Notice():
+            file.notes.append(event.message)
+        case _:
+            pass

@@ -1,0 +1,258 @@
+"""One run: what is happening, live, and how it ended."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from flask import Blueprint, Response, redirect, render_template, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from dashboard.core.access import Act
+from dashboard.core.errors import NotAllowed, NotFound
+from dashboard.core.plan import State
+from dashboard.core.progress import RunState, RunView
+from dashboard.core.run import LockHolder, Outcome
+from dashboard.core.words import count, passed, span
+from dashboard.web import current
+from dashboard.web.pages import FileView, Frame, Link, Live, ProblemView, RunPage, Sign, StatementView
+from dashboard.web.past_run import show_past_run
+from dashboard.web.pieces import (
+    environment_href,
+    fingerprint,
+    migration_href,
+    moment_of,
+    name_of,
+    problem_view,
+)
+from dashboard.web.progress import FileProgress, Progress, add_up
+from dashboard.web.security import needs
+from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING, STATES
+
+views = Blueprint("run", __name__)
+
+PATIENCE = 8.0  # seconds after which a run that no worker took deserves a word
+WINDOW = 12  # statements listed before and after the one that matters
+FILE_SIGNS = {
+    "waiting": Sign("pending", "pending", "waiting"),
+    "running": RUNNING,
+    "applied": STATES[State.APPLIED],
+    "failed": STATES[State.FAILED],
+    "unknown": OUTCOMES[Outcome.UNKNOWN],
+}
+
+
+@views.get("/runs/<run_id>")
+@needs(Act.LOOK)
+def show(run_id: str) -> str:
+    run = _visible(run_id)
+    return render_template("run.html", page=_page(run) if run else show_past_run(run_id))
+
+
+@views.get("/fragments/runs/<run_id>")
+@needs(Act.LOOK)
+def fragment(run_id: str) -> Response:
+    run = _visible(run_id)
+    page = _page(run) if run else show_past_run(run_id)
+    return current.fragment("run_live.html", page, page.live)
+
+
+@views.post("/runs/<run_id>/stop")
+@needs(Act.LOOK)
+def stop(run_id: str) -> AnyResponse:
+    """Whoever may stop runs on that environment; see `Act.STOP`."""
+    run = _visible(run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    if not current.visitor().may(Act.STOP, run.environment):
+        raise NotAllowed(current.visitor().email, f"{Act.STOP} on {run.environment}")
+    current.services().runs.ask_to_stop(run_id, current.visitor().email)
+    return redirect(url_for("run.show", run_id=run_id), 303)
+
+
+def _visible(run_id: str) -> RunView | None:
+    run = current.services().runs.show(run_id)
+    if run is not None and not current.may_look(run.environment):
+        raise NotFound("run", run_id)
+    return run
+
+
+def _page(run: RunView) -> RunPage:
+    progress = add_up(current.services().runs.events_since(run.run_id))
+    return make_page(run, progress, current.frame(""), may_stop=current.visitor().may(Act.STOP, run.environment))
+
+
+def make_page(run: RunView, progress: Progress, frame: Frame, *, may_stop: bool) -> RunPage:
+    ended = run.state is RunState.ENDED
+    said = _verdict(run, progress)
+    page = RunPage(
+        frame=replace(frame, title=_title(run, progress), icon=_icon(run)),
+        live=Live(url_for("run.fragment", run_id=run.run_id), "still" if ended else "fast", ""),
+        environment=run.environment,
+        environment_href=environment_href(run.environment),
+        verdict=said,
+        progress=_how_far(run, progress),
+        who=run.actor.name,
+        asked=moment_of(run.requested_at, run.now),
+        took=span(run.result.seconds) if run.result and run.started_at else None,
+        ticking=_iso(run.started_at) if run.started_at and not ended else None,
+        reason=run.order.reason if run.order.force else None,
+        waiting=None if ended else _waiting(run, progress),
+        files=tuple(_file(file, run) for file in progress.files.values()),
+        notes=tuple(dict.fromkeys((*progress.notes, *(run.result.notes if run.result else ())))),
+        problem=problem_view(run.result.problem) if run.result and run.result.problem else _early_problem(progress),
+        stopping=_stopping(run),
+        stop_href=url_for("run.stop", run_id=run.run_id) if may_stop and not ended and not run.stop_asked_by else None,
+        next_link=Link(f"Back to {run.environment}", environment_href(run.environment)) if ended else None,
+        run_id=run.run_id,
+    )
+    return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
+
+
+# --- in words ---
+
+
+def _verdict(run: RunView, progress: Progress) -> Sign:
+    if run.state is RunState.QUEUED:
+        return Sign(QUEUED.name, f"Waiting to start on {run.environment}", QUEUED.hue)
+    if run.outcome is None:
+        files = f"{count(len(progress.files), 'file')} to " if progress.files else "to "
+        return Sign(RUNNING.name, f"Applying {files}{run.environment}", RUNNING.hue)
+    sign = OUTCOMES[run.outcome]
+    hue = "good" if run.outcome is Outcome.NOTHING else sign.hue
+    return Sign(sign.name, _ending(run, run.outcome), hue)
+
+
+def _ending(run: RunView, outcome: Outcome) -> str:
+    result = run.result
+    applied = len(result.applied) if result else 0
+    problem = result.problem if result else None
+    where, at = run.environment, problem.filename if problem and problem.filename else None
+    match outcome:
+        case Outcome.APPLIED:
+            return f"Applied {count(applied, 'file')} to {where}"
+        case Outcome.NOTHING:
+            return f"Nothing to do on {where}"
+        case Outcome.REFUSED if applied:
+            return f"Applied {count(applied, 'file')} to {where}, then stopped" + (f" before {at}" if at else "")
+        case Outcome.REFUSED:
+            return f"Refused: nothing ran on {where}"
+        case Outcome.CHANGED:
+            return f"The plan has changed: nothing ran on {where}"
+        case Outcome.FAILED:
+            return f"Failed at {at}" if at else f"Failed on {where}"
+        case Outcome.UNKNOWN:
+            return f"It is not known whether {at or 'the last file'} was applied"
+        case Outcome.CANCELLED:
+            return f"Stopped after {count(applied, 'file')}" if applied else "Stopped before anything was applied"
+        case Outcome.UNREACHABLE:
+            return f"{where} could not be reached"
+        case Outcome.BUSY:
+            return f"Somebody else is migrating {where}"
+
+
+def _how_far(run: RunView, progress: Progress) -> str:
+    total = len(progress.files)
+    if not total or run.outcome in (Outcome.APPLIED, Outcome.NOTHING):
+        return ""
+    return f"{progress.applied:,} of {count(total, 'file')} applied"
+
+
+def _title(run: RunView, progress: Progress) -> str:
+    if run.outcome is not None:
+        word = OUTCOMES[run.outcome].word
+    elif run.state is RunState.QUEUED or not progress.files:
+        word = "starting"
+    else:
+        word = f"running {progress.applied}/{len(progress.files)}"
+    return f"{word} · {run.environment} · Rung"
+
+
+def _icon(run: RunView) -> str:
+    if run.outcome is None:
+        return "favicon-running.svg"
+    return "favicon.svg" if run.outcome in (Outcome.APPLIED, Outcome.NOTHING) else "favicon-failed.svg"
+
+
+def _waiting(run: RunView, progress: Progress) -> str | None:
+    if run.state is RunState.QUEUED:
+        if (run.now - run.requested_at).total_seconds() < PATIENCE:
+            return None
+        return f"No worker has taken this run for {passed(run.requested_at, run.now)}. Is `rung worker` running?"
+    if progress.waiting is None:
+        return None
+    holder = holder_words(progress.waiting.holder)
+    return f"Waiting for {span(progress.waiting.seconds)}: {holder} holds the lock on {run.environment}."
+
+
+def holder_words(holder: LockHolder | None) -> str:
+    """`rung run from 10.0.0.4 (process 4711, connected since 14:02 UTC)`."""
+    if holder is None:
+        return "another session"
+    since = f", connected since {holder.since.astimezone(UTC):%H:%M:%S} UTC" if holder.since else ""
+    return (
+        f"{holder.application or 'another session'} from {holder.host or 'this machine'} (process {holder.pid}{since})"
+    )
+
+
+def _stopping(run: RunView) -> str | None:
+    if not run.stop_asked_by:
+        return None
+    if run.state is RunState.ENDED:
+        return f"{run.stop_asked_by} asked to stop it."
+    return f"{run.stop_asked_by} asked to stop it: it ends at the next safe place."
+
+
+def _early_problem(progress: Progress) -> ProblemView | None:
+    problem = next((file.problem for file in progress.files.values() if file.problem), None)
+    return problem_view(problem) if problem else None
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+# --- one file ---
+
+
+def _file(file: FileProgress, run: RunView) -> FileView:
+    sign = FILE_SIGNS[file.state]
+    if run.state is RunState.ENDED and file.state == "running":
+        sign = OUTCOMES[run.outcome] if run.outcome else sign
+    statements, earlier, later = _statements(file, over=run.state is RunState.ENDED)
+    return FileView(
+        name=name_of(file.filename),
+        href=migration_href(file.filename),
+        sign=sign,
+        look="whole" if file.state == "applied" else "broken",
+        took=span(file.seconds) if file.seconds is not None else None,
+        notes=(*(() if file.transactional else ("Statement by statement, outside a transaction.",)), *file.notes),
+        earlier=earlier,
+        statements=statements,
+        later=later,
+    )
+
+
+def _statements(file: FileProgress, *, over: bool) -> tuple[tuple[StatementView, ...], str | None, str | None]:
+    """The statements around the one that matters, and in words what is left out before and after."""
+    total = len(file.first_lines)
+    done = max(file.done, default=file.resume_after)
+    focus = total if file.state == "applied" else done + 1
+    first, last = max(1, focus - WINDOW), min(total, focus + WINDOW)
+    if first <= 2:  # leaving out one line to say that one is left out helps nobody
+        first = 1
+    shown = tuple(_statement(file, number, over=over) for number in range(first, last + 1))
+    earlier = f"{count(first - 1, 'earlier statement')}, all done" if first > 1 else None
+    return shown, earlier, f"{count(total - last, 'more statement')}" if last < total else None
+
+
+def _statement(file: FileProgress, number: int, *, over: bool) -> StatementView:
+    done, next_one = number in file.done, max(file.done, default=file.resume_after) + 1
+    if done or number <= file.resume_after or file.state == "applied":
+        sign = Sign("done", "done", "good")
+    elif number == next_one and file.state == "failed":
+        sign = STATES[State.FAILED]
+    elif number == next_one and file.state == "running" and not over:
+        sign = RUNNING
+    else:
+        sign = Sign("pending", "not run", "waiting")
+    took = span(file.done[number]) if done else "earlier" if number <= file.resume_after else ""
+    return StatementView(number, file.first_lines[number - 1], sign, took)

@@ -1,0 +1,93 @@
+"""Signing in with a password or a one-time link, and signing out."""
+
+import math
+
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from dashboard.core.access import Act
+from dashboard.web import current
+from dashboard.web.pages import LinkPage, SignInPage
+from dashboard.web.security import (
+    Throttled,
+    TooLong,
+    check_token,
+    forget_session_cookie,
+    guest_secret,
+    needs,
+    open_to_all,
+    safe_next,
+    set_guest_cookie,
+    set_session_cookie,
+)
+
+views = Blueprint("signin", __name__)
+
+LONGEST_PASSWORD = 1024  # bytes; hashing costs time and memory
+LONGEST_ADDRESS = 254  # characters, by RFC 5321
+COMMAND = "rung user link you@example.org"
+WRONG = "That did not work. Check address and password, or ask for a one-time link."
+SPENT = "This link was used already, or is too old. Ask for a new one."
+
+
+@views.get("/sign-in")
+@open_to_all
+def show() -> AnyResponse:
+    return _form()
+
+
+@views.post("/sign-in")
+@open_to_all
+def sign_in() -> AnyResponse:
+    check_token(guest_secret(current.site()))
+    email, password = request.form.get("email", "").strip(), request.form.get("password", "")
+    if len(password.encode()) > LONGEST_PASSWORD or len(email) > LONGEST_ADDRESS:
+        raise TooLong
+    accounts = current.services().accounts
+    wait = accounts.wait(email)
+    if wait > 0:
+        raise Throttled(retry_after=math.ceil(wait))
+    token = accounts.sign_in(email, password, address=request.remote_addr or "")
+    return _form(email, WRONG, 401) if token is None else _enter(token, safe_next(request.args.get("next")))
+
+
+@views.get("/sign-in/link/<token>")
+@open_to_all
+def show_link(token: str) -> AnyResponse:
+    """Only a button: what looks at links by itself (mail filters, chat previews) does not use it up."""
+    page = LinkPage(current.frame("Sign in · Rung"), url_for("signin.redeem", token=token))
+    return set_guest_cookie(make_response(render_template("link.html", page=page)), current.site())
+
+
+@views.post("/sign-in/link/<token>")
+@open_to_all
+def redeem(token: str) -> AnyResponse:
+    check_token(guest_secret(current.site()))
+    session = current.services().accounts.redeem(token)
+    return _form(failed=SPENT, status=401) if session is None else _enter(session, url_for("matrix.show"))
+
+
+@views.post("/sign-out")
+@needs(Act.LOOK)
+def sign_out() -> AnyResponse:
+    current.services().accounts.sign_out(request.cookies.get(current.site().session_cookie, ""))
+    return forget_session_cookie(redirect(url_for("signin.show"), 303), current.site())
+
+
+def _form(email: str = "", failed: str | None = None, status: int = 200) -> AnyResponse:
+    page = SignInPage(
+        frame=current.frame("Sign in · Rung"),
+        action=url_for("signin.sign_in", next=request.args.get("next")),
+        email=email,
+        failed=failed,
+        command=COMMAND,
+    )
+    return set_guest_cookie(make_response(render_template("signin.html", page=page), status), current.site())
+
+
+def _enter(token: str, where: str) -> AnyResponse:
+    """A new session takes the place of whatever this browser had; the old one ends."""
+    old = request.cookies.get(current.site().session_cookie)
+    if old:
+        current.services().accounts.sign_out(old)
+    return set_session_cookie(redirect(where, 303), token, current.site())
