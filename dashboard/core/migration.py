@@ -96,14 +96,19 @@ def read_migration(filename: str, data: bytes, *, size_limit: int = SIZE_LIMIT) 
     )
 
 
+def too_large(filename: str, size: int, size_limit: int) -> Refusal:
+    """The refusal of a file that is not even read."""
+    return Refusal(
+        filename,
+        "too-large",
+        f"it has {size:,} bytes and the limit is {size_limit:,}",
+        "Load bulk data another way, split the file, or raise max_file_size in rung.toml.",
+    )
+
+
 def _unusable(filename: str, data: bytes, size_limit: int) -> Refusal | None:
     if len(data) > size_limit:
-        return Refusal(
-            filename,
-            "too-large",
-            f"it has {len(data):,} bytes and the limit is {size_limit:,}",
-            "Load bulk data another way, split the file, or raise max_file_size in rung.toml.",
-        )
+        return too_large(filename, len(data), size_limit)
     nul = data.find(b"\x00")
     if nul >= 0:
         return Refusal(

@@ -1,0 +1,146 @@
+"""The migrations folder becomes a Folder: each file is opened once, judged by what was opened, and read whole."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashboard.core.errors import NoFolder
+from dashboard.core.migration import SIZE_LIMIT, Folder, Migration, Refusal, order_of, read_migration, too_large
+
+_TRIES = 3  # for a file that somebody is writing at this moment
+
+Stamp = tuple[int, int, int, int, int]  # device, inode, size, mtime and ctime in nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    stamp: Stamp
+    found: Migration | Refusal
+
+
+class FolderReader:
+    """Reads the folder again and again, and only those files again that changed. Safe to use from several threads."""
+
+    def __init__(self, path: Path, size_limit: int = SIZE_LIMIT) -> None:
+        self._path = path
+        self._size_limit = size_limit
+        self._known: dict[str, _Read] = {}
+
+    def read(self) -> Folder:
+        """What the folder holds now. Raises NoFolder."""
+        known = self._known
+        read = {name: self._look(name, known.get(name)) for name in _names(self._path)}
+        self._known = read
+        found = [one.found for one in read.values()]
+        return Folder(
+            migrations=tuple(sorted((one for one in found if isinstance(one, Migration)), key=order_of)),
+            refusals=tuple(one for one in found if isinstance(one, Refusal)),
+        )
+
+    def _look(self, name: str, known: _Read | None) -> _Read:
+        path = self._path / name
+        try:
+            stamp = _stamp(path.stat())
+        except OSError:
+            stamp = None
+        if known is not None and known.stamp == stamp:
+            return known
+        return _Read(*_open(self._path, name, self._size_limit))
+
+
+def read_folder(path: Path, size_limit: int = SIZE_LIMIT) -> Folder:
+    """What the folder holds: files ending in `.sql` that are not hidden. Raises NoFolder."""
+    return FolderReader(path, size_limit).read()
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(e.name for e in entries if e.name.endswith(".sql") and not e.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoFolder(str(path)) from None
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+_NEVER: Stamp = (0, 0, 0, 0, 0)  # no file has it, so the next look opens it again
+
+
+def _open(folder: Path, name: str, size_limit: int) -> tuple[Stamp, Migration | Refusal]:
+    """Judge what was opened, not what a name pointed at a moment before. A FIFO must not make us wait."""
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as wrong:
+        return _NEVER, _unreadable(folder, name, shown, wrong)
+    try:
+        refusal = _not_ours(folder, name, shown, descriptor)
+        return (_NEVER, refusal) if refusal else _read(shown, descriptor, size_limit)
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(folder: Path, name: str, shown: str, wrong: OSError) -> Refusal:
+    if (folder / name).is_symlink():
+        return Refusal(
+            shown,
+            "broken-link",
+            "it is a symbolic link that leads nowhere",
+            "Put the file itself into the folder, or remove the link.",
+        )
+    return Refusal(
+        shown,
+        "unreadable",
+        f"it cannot be read ({wrong.strerror})",
+        "Give the user that runs Rung the right to read it.",
+    )
+
+
+def _not_ours(folder: Path, name: str, shown: str, descriptor: int) -> Refusal | None:
+    opened = os.fstat(descriptor)
+    if not stat.S_ISREG(opened.st_mode):
+        return Refusal(
+            shown,
+            "not-a-regular-file",
+            f"it is {_kind(opened.st_mode)}, not a regular file",
+            "Take it out of the folder, or rename it so that it does not end in .sql.",
+        )
+    if not (folder / name).is_symlink():
+        return None
+    root, target = os.path.realpath(folder), os.path.realpath(folder / name)
+    inside = os.path.commonpath((root, target)) == root
+    if inside and os.path.samestat(opened, Path(target).stat()):
+        return None
+    return Refusal(
+        shown,
+        "leaves-folder",
+        "it is a symbolic link to a file outside the migrations folder",
+        "Put the file itself into the folder.",
+    )
+
+
+def _kind(mode: int) -> str:
+    kinds = (
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISBLK, "a device"),
+        (stat.S_ISCHR, "a device"),
+    )
+    return next((word for test, word in kinds if test(mode)), "something else")
+
+
+def _read(shown: str, descriptor: int, size_limit: int) -> tuple[Stamp, Migration | Refusal]:
+    for _ in range(_TRIES):
+        before = os.fstat(descriptor)
+        if before.st_size > size_limit:
+            return _stamp(before), too_large(shown, before.st_size, size_limit)
+        data = os.pread(descriptor, before.st_size + 1, 0)
+        if _stamp(os.fstat(descriptor)) == _stamp(before) and len(data) == before.st_size:
+            return _stamp(before), read_migration(shown, data, size_limit=size_limit)
+    return _NEVER, Refusal(
+        shown, "changing", "it changes while it is being read", "Try again when whoever writes it has finished."
+    )

@@ -1,0 +1,221 @@
+"""`rung.toml` and a mapping of variables become Settings; every wrong key and value is named."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dashboard.core.environment import Environment, Policies, Policy, Secret
+from dashboard.core.errors import (
+    BadValue,
+    NoEnvironments,
+    UnknownEnvironment,
+    UnknownKey,
+    UnreadableConfiguration,
+    UnsafeConfiguration,
+)
+from dashboard.core.migration import SIZE_LIMIT
+
+FILE = "rung.toml"
+
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_POLICIES = ("out_of_order", "edited", "duplicate_numbers")
+_TOP = ("migrations", "home", "public_url", "secret_key", "max_file_size", "environments")
+_OF_ENVIRONMENT = ("url", "ledger_schema", "protected", *_POLICIES)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What this checkout knows.
+
+    Attributes
+    ----------
+    root: the folder of `rung.toml`; without one, the folder the search began in.
+    migrations: the folder of SQL files, absolute.
+    environments: in their fixed order; never empty.
+    home: address of Rung's own database; None where it is not configured, or its variable is not set.
+    home_variable: the name of that variable, without the $.
+    public_url: the address people open, without a slash at the end; None: whatever address they came by.
+    size_limit: bytes of one migration.
+
+    """
+
+    root: Path
+    migrations: Path
+    environments: tuple[Environment, ...]
+    home: Secret | None = field(default=None, repr=False)
+    home_variable: str | None = None
+    public_url: str | None = None
+    secret_key: Secret | None = field(default=None, repr=False)
+    size_limit: int = SIZE_LIMIT
+
+    def environment(self, name: str) -> Environment:
+        """The environment of that name. Raises UnknownEnvironment."""
+        for environment in self.environments:
+            if environment.name == name:
+                return environment
+        raise UnknownEnvironment(name, ", ".join(known.name for known in self.environments))
+
+    @property
+    def default(self) -> Environment:
+        """The environment that is meant where none is named: `local`, or else the first."""
+        return next((known for known in self.environments if known.name == "local"), self.environments[0])
+
+
+def find(start: Path) -> Path | None:
+    """The `rung.toml` in this folder, or the nearest one above it."""
+    start = start.absolute()
+    return next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
+
+
+def load(
+    variables: Mapping[str, str], *, start: Path, config: Path | None = None, directory: Path | None = None
+) -> Settings:
+    """Read the configuration. Raises ConfigurationError.
+
+    `variables` are those of the shell and of `.env`. The search for `rung.toml` begins at `start`, unless `config`
+    names the file. `directory` takes the place of the configured migrations folder.
+    """
+    path = config or find(start)
+    if path is None:
+        return _without_file(variables, start.absolute(), directory)
+    table = _read(path)
+    _know(table, _TOP, str(path.name))
+    home, home_variable = _secret(table, "home", variables, path.name)
+    root = path.absolute().parent
+    return Settings(
+        root=root,
+        migrations=_folder(directory, variables, start, root / _text(table, "migrations", path.name, "migrations")),
+        environments=_environments(table, variables, path.name),
+        home=home,
+        home_variable=home_variable,
+        public_url=_public_url(table, variables, path.name),
+        secret_key=_secret(table, "secret_key", variables, path.name)[0],
+        size_limit=_whole(table, "max_file_size", path.name, SIZE_LIMIT),
+    )
+
+
+def _without_file(variables: Mapping[str, str], start: Path, directory: Path | None) -> Settings:
+    if not variables.get("DATABASE_URL"):
+        raise NoEnvironments
+    local = Environment("local", 0, Secret(variables["DATABASE_URL"]), "DATABASE_URL")
+    home, key = variables.get("RUNG_HOME_URL"), variables.get("RUNG_SECRET_KEY")
+    return Settings(
+        root=start,
+        migrations=_folder(directory, variables, start, start / "migrations"),
+        environments=(local,),
+        home=Secret(home) if home else None,
+        home_variable="RUNG_HOME_URL",
+        public_url=(variables.get("RUNG_PUBLIC_URL") or "").rstrip("/") or None,
+        secret_key=Secret(key) if key else None,
+    )
+
+
+def _folder(directory: Path | None, variables: Mapping[str, str], start: Path, configured: Path) -> Path:
+    if directory is not None:
+        return (start / directory).absolute()
+    named = variables.get("RUNG_MIGRATIONS")
+    return (start / named).absolute() if named else configured.absolute()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as wrong:
+        raise UnreadableConfiguration(str(path), str(wrong)) from None
+    except UnicodeDecodeError:
+        raise UnreadableConfiguration(str(path), "it is not UTF-8") from None
+    except OSError as wrong:
+        raise UnreadableConfiguration(str(path), wrong.strerror or "it cannot be read") from None
+
+
+def _know(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise UnknownKey(where, key, f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _environments(table: Mapping[str, Any], variables: Mapping[str, str], where: str) -> tuple[Environment, ...]:
+    named = table.get("environments", {})
+    if not isinstance(named, dict):
+        raise BadValue(where, "environments", str(named), "tables such as [environments.staging]")
+    if not named:
+        raise NoEnvironments
+    return tuple(_environment(name, place, named[name], variables, where) for place, name in enumerate(named))
+
+
+def _environment(name: str, place: int, table: object, variables: Mapping[str, str], file: str) -> Environment:
+    where = f"{file} [environments.{name}]"
+    if not _NAME.fullmatch(name):
+        raise BadValue(file, "environments", name, "a name of lower-case letters, digits, dashes and underscores")
+    if not isinstance(table, dict):
+        raise BadValue(file, f"environments.{name}", str(table), "a table with a url")
+    _know(table, _OF_ENVIRONMENT, where)
+    url, variable = _secret(table, "url", variables, where)
+    if url is None and variable is None:
+        raise BadValue(where, "url", "nothing", 'the name of a variable, such as "$STAGING_DATABASE_URL"')
+    policies = {key: _policy(table, key, where) for key in _POLICIES if key in table}
+    protected = table.get("protected", False)
+    if not isinstance(protected, bool):
+        raise BadValue(where, "protected", str(protected), "true or false")
+    return Environment(
+        name,
+        place,
+        url,
+        variable,
+        _text(table, "ledger_schema", where, "public"),
+        Policies(**policies, protected=protected),
+    )
+
+
+def _policy(table: Mapping[str, Any], key: str, where: str) -> Policy:
+    try:
+        return Policy(table[key])
+    except ValueError:
+        raise BadValue(where, key, str(table[key]), '"warn" or "refuse"') from None
+
+
+def _secret(
+    table: Mapping[str, Any], key: str, variables: Mapping[str, str], where: str
+) -> tuple[Secret | None, str | None]:
+    """A value that may be secret, and the variable it comes from. A password in the file itself is refused."""
+    text = _text(table, key, where, "")
+    if not text:
+        return None, None
+    variable = _VARIABLE.fullmatch(text)
+    if variable is not None:
+        value = variables.get(variable[1])
+        return (Secret(value) if value else None), variable[1]
+    if key == "secret_key" or re.search(r"://[^/@]*:[^/@]+@|password\s*=", text):
+        what = f"{where}: {key} holds a secret, and this file is committed"
+        advice = f'Write {key} = "${key.upper()}" there, and put the value into the shell or into .env.'
+        raise UnsafeConfiguration(what, advice)
+    return Secret(text), None
+
+
+def _public_url(table: Mapping[str, Any], variables: Mapping[str, str], where: str) -> str | None:
+    text = _text(table, "public_url", where, "")
+    variable = _VARIABLE.fullmatch(text)
+    text = (variables.get(variable[1], "") if variable else text) or variables.get("RUNG_PUBLIC_URL", "")
+    if text and not re.fullmatch(r"https?://[^/\s?#@]+/?", text):
+        raise BadValue(where, "public_url", text, "an address such as https://rung.example.com")
+    return text.rstrip("/") or None
+
+
+def _text(table: Mapping[str, Any], key: str, where: str, default: str) -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str):
+        raise BadValue(where, key, str(value), "a text in quotes")
+    return value
+
+
+def _whole(table: Mapping[str, Any], key: str, where: str, default: int) -> int:
+    value = table.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BadValue(where, key, str(value), "a whole number of bytes above 0")
+    return value
