@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from dashboard.core.errors import NoHome
 from dashboard.folder import FolderReader
 from dashboard.settings import Settings
 
 if TYPE_CHECKING:  # each is imported when it is first asked for
+    from dashboard.postgres.home.pool import Home
     from dashboard.services.accounts import Accounts
     from dashboard.services.compare import Compare
     from dashboard.services.history import HistoryService
@@ -23,23 +25,46 @@ class Services:
 
     @cached_property
     def compare(self) -> "Compare":
-        raise NotImplementedError
+        from dashboard.services.compare import Compare
+
+        return Compare(self.settings.environments, self.folder.read, self._home)
 
     @cached_property
     def runs(self) -> "Runs":
-        raise NotImplementedError
+        from dashboard.services.runs import Runs
+
+        home = self._need_home("a run from the browser")
+        return Runs(self.settings.environments, self.folder.read, home, self.compare.look_again)
 
     @cached_property
     def history(self) -> "HistoryService":
-        raise NotImplementedError
+        from dashboard.services.history import HistoryService
+
+        return HistoryService(self.settings.environments, self._home)
 
     @cached_property
     def accounts(self) -> "Accounts":
-        raise NotImplementedError
+        from dashboard.services.accounts import Accounts
+
+        return Accounts(self._need_home("signing in"))
+
+    @cached_property
+    def _home(self) -> "Home | None":
+        if self.settings.home is None:
+            return None
+        from dashboard.postgres.home.pool import Home
+
+        return Home(self.settings.home, self.settings.home_variable)
+
+    def _need_home(self, verb: str) -> "Home":
+        if self._home is None:
+            raise NoHome(verb)
+        return self._home
 
     def close(self) -> None:
         """Give home's connections back; using the services again opens new ones."""
-        raise NotImplementedError
+        if self._home is not None:
+            self._home.close()
 
 
 def build(settings: Settings) -> Services:
@@ -52,4 +77,8 @@ def prepare_home(settings: Settings) -> None:
 
     Call it before web or worker start. Raises NoHome, HomeNotReady.
     """
-    raise NotImplementedError
+    if settings.home is None:
+        raise NoHome("the dashboard")  # noqa: TRY003  # the one who needs it
+    from dashboard.services.prepare import prepare
+
+    prepare(settings.home, settings.home_variable)

@@ -1,56 +1,213 @@
 """Accounts: who may come in, and how: passwords, one-time links, sessions, roles."""
 
-from dataclasses import dataclass
+import hashlib
+import secrets
+import threading
+from functools import cache
+from typing import TYPE_CHECKING
 
 from dashboard.core.access import EVERYWHERE, LinkPurpose, Role, Visitor
+from dashboard.core.errors import BadAccount, NotFound
+from dashboard.postgres.home import accounts as rows
+from dashboard.postgres.home.pool import Home
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+SHORTEST = 8  # characters of a password
+LONGEST = 1024  # bytes of a password; hashing more would only keep the machine busy
+_LONGEST_EMAIL = 254
+_TOKEN_BYTES = 32
+_HASHING = threading.Semaphore(2)  # each takes 46 MiB and a core
 
 
-@dataclass(frozen=True, slots=True)
 class Accounts:
     """Everything about people. Tokens are 256 random bits, URL-safe, and only their hashes are kept."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    # --- people ---
 
     def add(self, email: str, password: str | None, role: Role) -> None:
         """Make an account with one role for all environments. Without a password only one-time links open it.
 
         Raises BadAccount: the address is none, or taken; the password is too short or too long.
         """
-        raise NotImplementedError
+        address = _normal(email)
+        if not _looks_like_email(address):
+            raise BadAccount(f"{email!r} is not an e-mail address")  # noqa: TRY003  # one of several reasons
+        hashed = None if password is None else _hash(password)
+        with self._home.transaction() as connection:
+            account_id = rows.add(connection, address, hashed)
+            if account_id is None:
+                raise BadAccount(f"{address} has one already")  # noqa: TRY003  # one of several reasons
+            rows.set_role(connection, account_id, EVERYWHERE, role)
 
     def exists(self, email: str) -> bool:
-        raise NotImplementedError
-
-    def sign_in(self, email: str, password: str, *, address: str = "") -> str | None:
-        """A new session's token; None for every reason alike. `address`: where the try came from, for the throttle."""
-        raise NotImplementedError
-
-    def wait(self, email: str) -> float:
-        """Seconds until this account may try a password again; 0 unless too many failed lately."""
-        raise NotImplementedError
-
-    def make_link(self, email: str, purpose: LinkPurpose = LinkPurpose.SIGN_IN, minutes: float = 15) -> str:
-        """A token that `redeem` takes once. Raises NotFound."""
-        raise NotImplementedError
-
-    def redeem(self, token: str) -> str | None:
-        """A new session's token for a one-time link's; None when it is unknown, used or too old."""
-        raise NotImplementedError
-
-    def visitor(self, session_token: str, *, active: bool = True) -> Visitor | None:
-        """Who this session is; None when it ended. `active=False`: a page asked by itself, and keeps nobody in."""
-        raise NotImplementedError
-
-    def sign_out(self, session_token: str) -> None:
-        """End this session now; a second time does nothing."""
-        raise NotImplementedError
-
-    def sign_out_everywhere(self, email: str) -> int:
-        """End all sessions of an account; how many there were."""
-        raise NotImplementedError
+        with self._home.connection() as connection:
+            return rows.find(connection, _normal(email)) is not None
 
     def set_password(self, email: str, password: str) -> None:
         """A new password; ends all sessions of the account. Raises NotFound, BadAccount."""
-        raise NotImplementedError
+        hashed = _hash(password)
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, _normal(email)), email)
+            rows.set_password(connection, account.id, hashed)
+            rows.end_sessions(connection, account.id)
 
     def set_role(self, email: str, role: Role | None, environment: str = EVERYWHERE) -> None:
         """The account's role from the next request on; None takes it away. Raises NotFound."""
-        raise NotImplementedError
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, _normal(email)), email)
+            rows.set_role(connection, account.id, environment, role)
+
+    # --- coming in ---
+
+    def sign_in(self, email: str, password: str, *, address: str = "") -> str | None:
+        """A new session's token; None for every reason alike. `address`: where the try came from, for the throttle."""
+        who = _who(email)
+        with self._home.transaction() as connection:
+            allowed = rows.begin_try(connection, who, address)
+            account = rows.find(connection, _normal(email))
+        if not allowed or not _fits(password, account.password_hash if account else None) or account is None:
+            return None
+        renewed = _renewed(password, account.password_hash)
+        with self._home.transaction() as connection:
+            rows.forget_failures(connection, who, address)
+            if renewed is not None:
+                rows.set_password(connection, account.id, renewed)
+            token = _token()
+            rows.open_session(connection, account.id, _hash_token(token))
+        return token
+
+    def wait(self, email: str, *, address: str = "") -> float:
+        """Seconds until a password may be tried again from there; 0 unless too many were wrong lately."""
+        with self._home.connection() as connection:
+            return rows.wait(connection, _who(email), address)
+
+    def make_link(self, email: str, purpose: LinkPurpose = LinkPurpose.SIGN_IN, minutes: float = 15) -> str:
+        """A token that `redeem` takes once. Raises NotFound."""
+        token = _token()
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, _normal(email)), email)
+            rows.add_link(connection, account.id, _hash_token(token), purpose.value, minutes * 60)
+        return token
+
+    def redeem(self, token: str) -> str | None:
+        """A new session's token for a one-time link's; None when it is unknown, used or too old."""
+        with self._home.transaction() as connection:
+            account_id = rows.use_link(connection, _hash_token(token))
+            if account_id is None:
+                return None
+            session_token = _token()
+            rows.open_session(connection, account_id, _hash_token(session_token))
+        return session_token
+
+    # --- being in ---
+
+    def visitor(self, session_token: str, *, active: bool = True) -> Visitor | None:
+        """Who this session is; None when it ended. `active=False`: a page asked by itself, and keeps nobody in."""
+        if not session_token:
+            return None
+        token_hash = _hash_token(session_token)
+        with self._home.connection() as connection:
+            session = rows.session(connection, token_hash)
+            if session is None:
+                return None
+            if active and session.quiet:
+                rows.mark_seen(connection, token_hash)
+        return Visitor(
+            email=session.email,
+            roles={environment: Role(role) for environment, role in session.roles.items()},
+            csrf=hashlib.sha256(b"csrf " + session_token.encode()).hexdigest(),  # known to who has the token, and to us
+            session=token_hash.hex(),
+            signed_in_at=session.created_at,
+            now=session.now,
+        )
+
+    def sign_out(self, session_token: str) -> None:
+        """End this session now; a second time does nothing."""
+        with self._home.connection() as connection:
+            rows.end_session(connection, _hash_token(session_token))
+
+    def sign_out_everywhere(self, email: str) -> int:
+        """End all sessions of an account; how many there were. Raises NotFound."""
+        with self._home.transaction() as connection:
+            return rows.end_sessions(connection, _found(rows.find(connection, _normal(email)), email).id)
+
+
+def _normal(email: str) -> str:
+    return email.strip().lower().replace("\0", "")
+
+
+def _looks_like_email(address: str) -> bool:
+    name, at, domain = address.rpartition("@")
+    return (
+        bool(name and at and domain) and address.isprintable() and " " not in address and len(address) <= _LONGEST_EMAIL
+    )
+
+
+def _who(email: str) -> bytes:
+    return hashlib.sha256(_normal(email).encode()).digest()
+
+
+def _found(account: rows.Found | None, email: str) -> rows.Found:
+    if account is None:
+        raise NotFound("account", email)
+    return account
+
+
+def _token() -> str:
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def _hash_token(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+
+
+# --- passwords ---
+
+
+@cache
+def _hasher() -> "PasswordHasher":
+    """Parameters of OWASP's ASVS 5.0: argon2id, 46 MiB, one pass, one lane."""
+    from argon2 import PasswordHasher
+
+    return PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1)
+
+
+@cache
+def _nobodys_hash() -> str:
+    """So that an address nobody has takes as long as one that somebody has."""
+    return _hasher().hash(_token())
+
+
+def _hash(password: str) -> str:
+    if len(password) < SHORTEST:
+        raise BadAccount(f"its password has fewer than {SHORTEST} characters")  # noqa: TRY003  # one of several reasons
+    if len(password.encode()) > LONGEST:
+        raise BadAccount(f"its password has more than {LONGEST:,} bytes")  # noqa: TRY003  # one of several reasons
+    with _HASHING:
+        return _hasher().hash(password)
+
+
+def _fits(password: str, hashed: str | None) -> bool:
+    from argon2.exceptions import Argon2Error, InvalidHashError
+
+    if len(password.encode(errors="replace")) > LONGEST:
+        return False
+    try:
+        with _HASHING:
+            _hasher().verify(hashed or _nobodys_hash(), password)
+    except (Argon2Error, InvalidHashError, UnicodeError):
+        return False
+    return hashed is not None
+
+
+def _renewed(password: str, hashed: str | None) -> str | None:
+    """A hash with today's parameters, where the kept one has others."""
+    if hashed is None or not _hasher().check_needs_rehash(hashed):
+        return None
+    with _HASHING:
+        return _hasher().hash(password)

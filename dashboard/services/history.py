@@ -1,33 +1,93 @@
 """History: what was tried, where, when, by whom, and how it ended; from home's copy, or straight from the target."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
+from dashboard.core.environment import Environment
+from dashboard.core.errors import NoHome, UnknownEnvironment
 from dashboard.core.record import ChainReport, HistoryFilter, HistoryPage, HistoryRow, Remembered
+from dashboard.postgres import history
+from dashboard.postgres.connect import Connection, connect
+from dashboard.postgres.home import mirror
+from dashboard.postgres.home.pool import Home
+from dashboard.postgres.observe import picture_from
+
+_BATCH = 100
 
 
 class HistoryService:
-    """`page` and `of_file` and `of_run` read home's copy; `live` and `verify` ask the environment and need no home."""
+    """`page`, `of_file`, `of_run` and `row` read home's copy; `live` and `verify` ask the environment, without home."""
+
+    def __init__(self, environments: Sequence[Environment], home: Home | None) -> None:
+        self._environments = {environment.name: environment for environment in environments}
+        self._maybe_home = home
 
     def page(self, wanted: HistoryFilter, before: str | None = None, limit: int = 50) -> HistoryPage:
         """Newest first. `before`: the `older` of another page; one that is not of ours counts as None."""
-        raise NotImplementedError
+        with self._home.connection() as connection:
+            return mirror.page(connection, wanted, before, limit)
 
     def of_file(self, filename: str, limit: int = 200) -> tuple[Remembered, ...]:
         """Everything about the file of exactly this name, all environments, newest first."""
-        raise NotImplementedError
+        with self._home.connection() as connection:
+            return mirror.of_file(connection, filename, limit)
 
     def of_run(self, run_id: str) -> tuple[Remembered, ...]:
         """Everything one run left behind, oldest first."""
-        raise NotImplementedError
+        try:
+            UUID(run_id)
+        except ValueError:
+            return ()
+        with self._home.connection() as connection:
+            return mirror.of_run(connection, run_id)
 
     def row(self, environment_name: str, row_id: int) -> HistoryRow | None:
         """One row with its `sql`."""
-        raise NotImplementedError
+        with self._home.connection() as connection:
+            return mirror.row(connection, environment_name, row_id)
 
     def live(
         self, environment_name: str, wanted: HistoryFilter | None = None, limit: int = 50
     ) -> tuple[HistoryRow, ...]:
         """Newest first, from the environment itself, `sql` included. Raises what `connect` raises."""
-        raise NotImplementedError
+        environment = self._environment(environment_name)
+        with connect(environment, purpose="history") as connection:
+            newest = picture_from(connection, environment).history_id
+            return _backwards(connection, newest, wanted or HistoryFilter(), limit)
 
     def verify(self, environment_name: str) -> ChainReport:
         """Check the chain of hashes on the environment itself. Raises what `connect` raises."""
-        raise NotImplementedError
+        with connect(self._environment(environment_name), purpose="history check") as connection:
+            return history.verify(connection)
+
+    def _environment(self, name: str) -> Environment:
+        try:
+            return self._environments[name]
+        except KeyError:
+            raise UnknownEnvironment(name, ", ".join(self._environments)) from None
+
+    @property
+    def _home(self) -> Home:
+        if self._maybe_home is None:
+            raise NoHome("the history of all environments")  # noqa: TRY003  # the one who needs it
+        return self._maybe_home
+
+
+def _backwards(connection: Connection, newest: int, wanted: HistoryFilter, limit: int) -> tuple[HistoryRow, ...]:
+    """Ids have no gaps, so the newest rows are found from the newest id."""
+    found: list[HistoryRow] = []
+    upto = newest
+    while upto > 0 and len(found) < limit:
+        after = max(0, upto - _BATCH)
+        rows = history.rows_since(connection, after, upto - after)
+        found += [row for row in reversed(rows) if _matches(row, wanted)]
+        upto = after
+    return tuple(found[:limit])
+
+
+def _matches(row: HistoryRow, wanted: HistoryFilter) -> bool:
+    return (
+        wanted.outcome in (None, "", row.event)
+        and (wanted.actor or "").lower() in row.actor.lower()
+        and (wanted.filename or "").lower() in (row.filename or "").lower()
+    )

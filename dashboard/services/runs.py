@@ -1,10 +1,30 @@
 """Runs: asked for in the browser, executed by a worker, watched by everybody, remembered in home."""
 
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
+from uuid import UUID
 
-from dashboard.core.progress import RunRef, RunView, StoredEvent
-from dashboard.core.run import Order
+from dashboard.core.environment import Environment
+from dashboard.core.errors import RungError, UnknownEnvironment
+from dashboard.core.events import Event, Planned
+from dashboard.core.migration import Folder
+from dashboard.core.picture import Picture
+from dashboard.core.progress import Pace, RunRef, RunView, StoredEvent
+from dashboard.core.run import Order, Outcome, Problem, Result, StopQuestion
+from dashboard.postgres.home import mirror
+from dashboard.postgres.home import runs as rows
+from dashboard.postgres.home.pool import Home
+from dashboard.postgres.home.scribe import Scribe
+from dashboard.postgres.observe import take_picture
+from dashboard.services.apply import apply
+
+LONGEST_WAIT = 20  # attempts that may find the lock taken before a run that was taken up again ends as busy
+
+_PAUSE = 1.0  # seconds before a home that is away is told the end of a run again
+_log = logging.getLogger("rung.runs")
 
 
 class Executed(StrEnum):
@@ -20,14 +40,92 @@ def stay() -> bool:
 
 
 class Runs:
-    """The to-do list of the worker."""
+    """The to-do list of the workers.
+
+    look_again: asks an environment and tells home what it said; must not raise.
+    """
+
+    def __init__(
+        self,
+        environments: Sequence[Environment],
+        read: Callable[[], Folder],
+        home: Home,
+        look_again: Callable[[str], object],
+    ) -> None:
+        self._environments = {environment.name: environment for environment in environments}
+        self._read, self._home, self._look_again = read, home, look_again
+
+    # --- asking and watching ---
 
     def ask(self, environment_name: str, order: Order) -> RunRef:
         """Queue a run. While one is queued or running on that environment, the answer is that one.
 
         Raises UnknownEnvironment, Unreachable (of home).
         """
-        raise NotImplementedError
+        from dashboard.postgres.home import queue  # heavy
+
+        self._environment(environment_name)
+        while True:
+            with self._home.transaction() as connection:
+                run_id = rows.add(connection, environment_name, order)
+                if run_id is not None:
+                    rows.set_job(connection, run_id, queue.defer(connection, run_id, environment_name))
+                    return RunRef(run_id, already=False)
+                open_run = rows.open_run(connection, environment_name)
+                if open_run is not None:
+                    return RunRef(open_run, already=True)
+            # The one that was in the way ended between the two questions.
+
+    def show(self, run_id: str) -> RunView | None:
+        """One run; None where there is none of that id (whatever the text of the id)."""
+        if not _is_id(run_id):
+            return None
+        with self._home.connection() as connection:
+            return rows.show(connection, run_id)
+
+    def events_since(self, run_id: str, sequence: int = 0) -> tuple[StoredEvent, ...]:
+        """The run's events after the one with this sequence number, in order; 0: all."""
+        if not _is_id(run_id):
+            return ()
+        with self._home.connection() as connection:
+            return rows.events_since(connection, run_id, sequence)
+
+    def newest(self, environment_name: str | None = None, limit: int = 20) -> tuple[RunView, ...]:
+        """The runs asked for last, newest first; None: of all environments."""
+        with self._home.connection() as connection:
+            return rows.newest(connection, environment_name, limit)
+
+    def running(self) -> tuple[RunView, ...]:
+        """The runs that are queued or running, oldest first; at most one for each environment."""
+        with self._home.connection() as connection:
+            return rows.running(connection)
+
+    def ask_to_stop(self, run_id: str, who: str) -> None:
+        """A queued run ends as cancelled at once, a running one at its next safe place; an ended one stays as it is."""
+        from dashboard.postgres.home import queue  # heavy
+
+        if not _is_id(run_id):
+            return
+        with self._home.transaction() as connection:
+            queued = rows.ask_to_stop(connection, run_id, who)
+            if queued is None:
+                return
+            environment, job_id = queued
+            rows.close(connection, _stopped_before(run_id, environment, who))
+            if job_id is not None:
+                queue.forget(connection, job_id)
+
+    # --- executing ---
+
+    async def work(self, pace: Pace, leave: Callable[[], bool] = stay) -> None:
+        """Take runs and execute them until cancelled; then take no more, and wait for those at work. See `execute`."""
+        from dashboard.postgres.home.queue import Desk  # heavy
+
+        def job(run_id: str) -> bool:
+            return self.execute(run_id, leave) is Executed.ENDED
+
+        at_once = max(2, min(6, len(self._environments)))  # of one environment only one anyway
+        await Desk(self._home.environment, job, pace, at_once).work()
 
     def execute(self, run_id: str, leave: Callable[[], bool] = stay) -> Executed:
         """Do the work of a run and close it: for the worker. A run that is over already does nothing.
@@ -35,24 +133,154 @@ class Runs:
         `leave` is asked all the time; True means that this process must end soon: the run stops at the next safe place
         and stays open, so that another worker takes it up and plans afresh from the target.
         """
-        raise NotImplementedError
+        with self._home.connection() as connection:
+            begun = rows.begin(connection, run_id)
+        if begun is None:
+            return Executed.ENDED
+        _log.info("run begins", extra={"run_id": run_id, "environment": begun.environment, "attempt": begun.attempt})
+        with Scribe(self._home, run_id, begun.attempt, begun.stop_asked_by) as scribe:
+            result = self._apply(begun, scribe, leave)
+            if _must_go_on(begun, result, scribe, leave):
+                _log.info("run is left to another worker", extra={"run_id": run_id})
+                return Executed.AGAIN
+            return self._close(begun, result, scribe, leave)
 
-    def show(self, run_id: str) -> RunView | None:
-        """One run; None where there is none of that id (whatever the text of the id)."""
-        raise NotImplementedError
+    def _apply(self, begun: rows.Begun, scribe: Scribe, leave: Callable[[], bool]) -> Result:
+        """Whatever happens, a run has an end that people can read."""
+        try:
+            environment = self._environment(begun.environment)
+            attempt = _Attempt(self._home, begun, environment, self._read, scribe.report)
+            return apply(
+                environment, attempt.read, attempt.order, attempt.report, _question(scribe, leave), begun.run_id
+            )
+        except RungError as fault:
+            _log.warning("run failed", extra={"run_id": begun.run_id, "reason": str(fault)})
+            return _failed(begun, str(fault), fault.advice)
+        except Exception:  # noqa: BLE001  # a mistake of ours must not leave a run open for ever
+            _log.exception("run broke", extra={"run_id": begun.run_id})
+            return _failed(begun, "Rung itself made a mistake", "The worker's log has the details of this run.")
 
-    def events_since(self, run_id: str, sequence: int = 0) -> tuple[StoredEvent, ...]:
-        """The run's events after the one with this sequence number, in order; 0: all."""
-        raise NotImplementedError
+    def _close(self, begun: rows.Begun, result: Result, scribe: Scribe, leave: Callable[[], bool]) -> Executed:
+        """The picture comes first, so that who follows the end of the run to the matrix finds it there."""
+        self._look_again(begun.environment)
+        while not leave():
+            try:
+                if not scribe.flush(leave):
+                    break
+                with self._home.transaction() as connection:
+                    ended = _with_earlier_attempts(begun, result, mirror.applied_in(connection, begun.run_id))
+                    rows.close(connection, ended)
+            except RungError as fault:
+                _log.warning("the end of a run waits for home", extra={"run_id": begun.run_id, "reason": str(fault)})
+                time.sleep(_PAUSE)
+            else:
+                _log.info("run ended", extra={"run_id": begun.run_id, "outcome": ended.outcome.value})
+                return Executed.ENDED
+        return Executed.AGAIN
 
-    def newest(self, environment_name: str | None = None, limit: int = 20) -> tuple[RunView, ...]:
-        """The runs asked for last, newest first; None: of all environments."""
-        raise NotImplementedError
+    def _environment(self, name: str) -> Environment:
+        try:
+            return self._environments[name]
+        except KeyError:
+            raise UnknownEnvironment(name, ", ".join(self._environments)) from None
 
-    def running(self) -> tuple[RunView, ...]:
-        """The runs that are queued or running, oldest first; at most one for each environment."""
-        raise NotImplementedError
 
-    def ask_to_stop(self, run_id: str, who: str) -> None:
-        """A queued run ends as cancelled at once, a running one at its next safe place; an ended one stays as it is."""
-        raise NotImplementedError
+class _Attempt:
+    """One worker's try at a run. A later one runs exactly what is left of what the first one set out to run."""
+
+    def __init__(
+        self,
+        home: Home,
+        begun: rows.Begun,
+        environment: Environment,
+        read: Callable[[], Folder],
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._home, self._begun, self._environment = home, begun, environment
+        self._read, self._tell = read, tell
+        self._folder = Folder(())
+
+    @property
+    def order(self) -> Order:
+        """What was shown is what the first attempt compared; what is left of it has another digest."""
+        if self._begun.planned is None:
+            return self._begun.order
+        return replace(self._begun.order, expected_digest=None)
+
+    def read(self) -> Folder:
+        self._folder = self._read()
+        if self._begun.planned is not None:
+            picture = take_picture(self._environment)
+            if isinstance(picture, Picture):
+                return rest_of(self._begun.planned, self._folder, picture)
+        return self._folder
+
+    def report(self, event: Event) -> None:
+        if isinstance(event, Planned) and self._begun.planned is None:
+            self._remember_plan(event)
+        self._tell(event)
+
+    def _remember_plan(self, event: Planned) -> None:
+        hashes = {migration.filename: migration.raw_hash for migration in self._folder.migrations}
+        planned = {name: hashes[name] for name in event.filenames if name in hashes}
+        try:
+            with self._home.connection() as connection:
+                rows.set_planned(connection, self._begun.run_id, planned)
+        except RungError as fault:  # the digest still protects a later attempt
+            _log.warning("home could not be told the plan", extra={"run_id": self._begun.run_id, "reason": str(fault)})
+
+
+def rest_of(planned: Mapping[str, str], folder: Folder, picture: Picture) -> Folder:
+    """The folder without pending files that were not part of the plan, or are not what they were then."""
+    recorded = {row.filename for row in picture.ledger}
+    return replace(
+        folder,
+        migrations=tuple(
+            migration
+            for migration in folder.migrations
+            if migration.filename in recorded or planned.get(migration.filename) == migration.raw_hash
+        ),
+    )
+
+
+def _question(scribe: Scribe, leave: Callable[[], bool]) -> StopQuestion:
+    def who() -> str | None:
+        return scribe.stop_asked_by() or ("the worker, which has to end" if leave() else None)
+
+    return who
+
+
+def _must_go_on(begun: rows.Begun, result: Result, scribe: Scribe, leave: Callable[[], bool]) -> bool:
+    """Stopped for the worker's sake; or the lock is taken, perhaps by the attempt that everybody believes dead."""
+    if scribe.stop_asked_by() is not None:
+        return False
+    if result.outcome is Outcome.CANCELLED:
+        return leave()
+    return result.outcome is Outcome.BUSY and 1 < begun.attempt < LONGEST_WAIT
+
+
+def _with_earlier_attempts(begun: rows.Begun, result: Result, in_history: tuple[str, ...]) -> Result:
+    """What earlier attempts applied belongs to the run; the environment's own history knows it."""
+    if begun.attempt == 1:
+        return result
+    applied = (*in_history, *(name for name in result.applied if name not in in_history))
+    outcome = Outcome.APPLIED if result.outcome is Outcome.NOTHING and applied else result.outcome
+    return replace(result, applied=applied, outcome=outcome)
+
+
+def _failed(begun: rows.Begun, message: str, advice: str) -> Result:
+    problem = Problem(begun.environment, message, advice)
+    return Result(begun.run_id, begun.environment, Outcome.FAILED, problem=problem)
+
+
+def _stopped_before(run_id: str, environment: str, who: str) -> Result:
+    problem = Problem(environment, f"{who} stopped it before a worker took it", "Nothing ran. Ask again when you like.")
+    return Result(run_id, environment, Outcome.CANCELLED, problem=problem)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,176 @@
+"""Accounts, roles, sessions and one-time links, as rows. Hashes come in ready-made; clear texts never get here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from dashboard.postgres.connect import Connection
+
+IDLE, ABSOLUTE = "30 minutes", "8 hours"  # of a session
+FORGET = "30 days"  # ended sessions, used links
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An account that may sign in. `password_hash`: None where only one-time links open it."""
+
+    id: str
+    password_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that is open. `quiet`: it was not marked as seen for a minute."""
+
+    email: str
+    roles: Mapping[str, str]
+    created_at: datetime
+    now: datetime
+    quiet: bool
+
+
+def add(home: Connection, email: str, password_hash: str | None) -> str | None:
+    """The new account's id; None where the address is taken."""
+    row = home.execute(
+        "INSERT INTO home.account (email, password_hash) VALUES (%s, %s) ON CONFLICT (email) DO NOTHING"
+        " RETURNING id::text",
+        (email, password_hash),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def find(home: Connection, email: str) -> Found | None:
+    """The account of this address, unless it is disabled."""
+    with home.cursor(row_factory=class_row(Found)) as cursor:
+        cursor.execute(
+            "SELECT id::text, password_hash FROM home.account WHERE email = %s AND disabled_at IS NULL", (email,)
+        )
+        return cursor.fetchone()
+
+
+def set_password(home: Connection, account_id: str, password_hash: str) -> None:
+    home.execute("UPDATE home.account SET password_hash = %s WHERE id = %s", (password_hash, account_id))
+
+
+def set_role(home: Connection, account_id: str, environment: str, role: str | None) -> None:
+    """Grant a role for an environment in place of the one before; None takes it away."""
+    if role is None:
+        home.execute("DELETE FROM home.role WHERE account_id = %s AND environment = %s", (account_id, environment))
+        return
+    home.execute(
+        "INSERT INTO home.role (account_id, environment, role) VALUES (%s, %s, %s)"
+        " ON CONFLICT (account_id, environment) DO UPDATE SET role = EXCLUDED.role, granted_at = pg_catalog.now()",
+        (account_id, environment, role),
+    )
+
+
+def open_session(home: Connection, account_id: str, token_hash: bytes) -> None:
+    home.execute("INSERT INTO home.session (token_hash, account_id) VALUES (%s, %s)", (token_hash, account_id))
+    home.execute("DELETE FROM home.session WHERE created_at < pg_catalog.now() - %s::interval", (FORGET,))
+
+
+def session(home: Connection, token_hash: bytes) -> Session | None:
+    """The session, unless it was ended, is too old, was idle too long, or its account is disabled."""
+    with home.cursor(row_factory=class_row(Session)) as cursor:
+        cursor.execute(
+            """
+            SELECT a.email, s.created_at, pg_catalog.now() AS now,
+                   s.seen_at < pg_catalog.now() - interval '1 minute' AS quiet,
+                   coalesce((SELECT pg_catalog.json_object_agg(r.environment, r.role)
+                               FROM home.role AS r WHERE r.account_id = a.id), '{}'::json) AS roles
+              FROM home.session AS s JOIN home.account AS a ON a.id = s.account_id
+             WHERE s.token_hash = %s AND s.ended_at IS NULL AND a.disabled_at IS NULL
+               AND s.seen_at > pg_catalog.now() - %s::interval AND s.created_at > pg_catalog.now() - %s::interval
+            """,
+            (token_hash, IDLE, ABSOLUTE),
+        )
+        return cursor.fetchone()
+
+
+def mark_seen(home: Connection, token_hash: bytes) -> None:
+    home.execute("UPDATE home.session SET seen_at = pg_catalog.now() WHERE token_hash = %s", (token_hash,))
+
+
+def end_session(home: Connection, token_hash: bytes) -> None:
+    home.execute(
+        "UPDATE home.session SET ended_at = pg_catalog.now() WHERE token_hash = %s AND ended_at IS NULL", (token_hash,)
+    )
+
+
+def end_sessions(home: Connection, account_id: str) -> int:
+    """How many were open."""
+    return home.execute(
+        "UPDATE home.session SET ended_at = pg_catalog.now() WHERE account_id = %s AND ended_at IS NULL", (account_id,)
+    ).rowcount
+
+
+def add_link(home: Connection, account_id: str, token_hash: bytes, purpose: str, seconds: float) -> None:
+    home.execute(
+        "INSERT INTO home.link (token_hash, account_id, purpose, expires_at)"
+        " VALUES (%s, %s, %s, pg_catalog.now() + pg_catalog.make_interval(secs => %s))",
+        (token_hash, account_id, purpose, seconds),
+    )
+    home.execute("DELETE FROM home.link WHERE expires_at < pg_catalog.now() - %s::interval", (FORGET,))
+
+
+def use_link(home: Connection, token_hash: bytes) -> str | None:
+    """The account that the link opens, once; None where it is unknown, used, too old, or its account is disabled."""
+    row = home.execute(
+        """
+        UPDATE home.link AS l SET used_at = pg_catalog.now() FROM home.account AS a
+         WHERE l.token_hash = %s AND l.used_at IS NULL AND l.expires_at > pg_catalog.now()
+           AND a.id = l.account_id AND a.disabled_at IS NULL
+        RETURNING a.id::text
+        """,
+        (token_hash,),
+    ).fetchone()
+    return row[0] if row else None
+
+
+# --- failed tries ---
+
+WINDOW = 300  # seconds in which failed tries count
+TRIES = 5  # from one place at one account
+TRIES_EVERYWHERE = 30  # at one account, from anywhere
+
+
+def wait(home: Connection, who: bytes, address: str) -> float:
+    """Seconds until another try may be made; 0: now."""
+    row = home.execute(
+        """
+        WITH failed AS (
+            SELECT at, row_number() OVER (ORDER BY at DESC) AS place,
+                   address = %(address)s AS here, count(*) FILTER (WHERE address = %(address)s)
+                       OVER (ORDER BY at DESC ROWS UNBOUNDED PRECEDING) AS place_here
+              FROM home.sign_in_failure
+             WHERE who = %(who)s AND at > pg_catalog.now() - pg_catalog.make_interval(secs => %(window)s)
+        )
+        SELECT coalesce(max(extract(epoch FROM at - pg_catalog.now()))::float8 + %(window)s, 0) FROM failed
+         WHERE (here AND place_here = %(tries)s) OR place = %(everywhere)s
+        """,
+        {"who": who, "address": address, "window": WINDOW, "tries": TRIES, "everywhere": TRIES_EVERYWHERE},
+    ).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def begin_try(home: Connection, who: bytes, address: str) -> bool:
+    """Count a try as failed before it is made; False where there were too many. In a transaction.
+
+    Counting first, one after the other, keeps many tries at once from getting more than their share.
+    """
+    home.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))", (who.hex(),))
+    if wait(home, who, address) > 0:
+        return False
+    home.execute("INSERT INTO home.sign_in_failure (who, address) VALUES (%s, %s)", (who, address))
+    return True
+
+
+def forget_failures(home: Connection, who: bytes, address: str) -> None:
+    """After a try that went well; also what is too old to count for anybody."""
+    home.execute(
+        "DELETE FROM home.sign_in_failure WHERE (who = %s AND address = %s)"
+        " OR at < pg_catalog.now() - interval '1 day'",
+        (who, address),
+    )

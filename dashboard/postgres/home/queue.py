@@ -1,0 +1,240 @@
+"""The queue: procrastinate's tables in home, its schema as rungs of home's ladder, and the loop that takes jobs."""
+
+import asyncio
+import contextlib
+import importlib.resources
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import procrastinate
+from procrastinate import exceptions, jobs, manager, retry
+from psycopg import AsyncConnection, OperationalError
+
+from dashboard.core.environment import Environment
+from dashboard.core.errors import HomeNotReady, RungError, Unreachable
+from dashboard.core.progress import Pace
+from dashboard.postgres.connect import Connection, one_line, parameters
+from dashboard.postgres.home.pool import PATH, SCHEMA
+
+QUEUE, TASK = "runs", "execute"
+
+Execute = Callable[[str], bool]
+"""Work on the run of this id; False: it must be taken up again."""
+
+Answer = TypeVar("Answer")
+
+_log = logging.getLogger("rung.queue")
+_SWEEP_LOCK = 8390876205174217001  # a number of ours
+
+
+# --- the schema ---
+
+# `03.02.00_01_pre_batch_defer_jobs.sql`; a leading 1 keeps the numbers above those of our own files.
+_FILE = re.compile(r"(\d\d)\.(\d\d)\.(\d\d)_(\d\d)_(?P<what>\w+)\.sql")
+
+
+def rungs() -> Iterator[tuple[str, bytes]]:
+    """Procrastinate's own migrations as files of home's ladder. Their sum is its schema, also after an upgrade."""
+    folder = importlib.resources.files("procrastinate") / "sql" / "migrations"
+    for file in folder.iterdir():
+        name = _FILE.fullmatch(file.name)
+        if name:
+            number = "".join(name.groups()[:4])
+            text = f"SET LOCAL search_path = {SCHEMA}, pg_temp; {file.read_text(encoding='utf-8')}"
+            yield f"1{number}_queue_{name['what']}.sql", text.encode()
+
+
+# --- asking ---
+
+
+def defer(home: Connection, run_id: str, environment: str) -> int:
+    """Queue the job of a run, in the transaction that makes the run; the job's id."""
+    job = jobs.Job(
+        id=None,
+        queue=QUEUE,
+        lock=environment,
+        queueing_lock=environment,
+        task_name=TASK,
+        task_kwargs={"run_id": run_id},
+        priority=0,
+    )
+    try:
+        made = _offline().defer_job(job, connection=home)
+    except exceptions.AlreadyEnqueued:
+        reason = f"a job of a run that is over still waits for {environment}, and no worker takes it"
+        raise HomeNotReady(reason) from None
+    return made.id or 0
+
+
+def forget(home: Connection, job_id: int) -> None:
+    """Take a job back that no worker has taken yet."""
+    _offline().cancel_job_by_id(job_id, delete_job=True, connection=home)
+
+
+def _offline() -> manager.JobManager:
+    """For calls that bring their own connection."""
+    return manager.JobManager(procrastinate.SyncPsycopgConnector())
+
+
+# --- taking ---
+
+
+class _TakeUpAgain(Exception):
+    """The run is not over."""
+
+
+class _Patience(retry.BaseRetryStrategy):
+    """A job ends when its run does. Until then it is tried again, by whichever worker is free."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> retry.RetryDecision:
+        seconds = 1 if isinstance(exception, _TakeUpAgain) else min(60, 2**job.attempts)
+        return retry.RetryDecision(retry_in={"seconds": seconds})
+
+
+class _SteadyManager(manager.JobManager):
+    """Home may be away for a while: what a worker has at hand goes on meanwhile, and is told to home afterwards."""
+
+    def __init__(self, connector: procrastinate.PsycopgConnector, pause: float) -> None:
+        super().__init__(connector)
+        self._pause = pause
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        await self._until_home_is_back(lambda: super(_SteadyManager, self).update_heartbeat(worker_id))
+
+    async def listen_for_jobs(self, **wanted: Any) -> None:
+        await self._until_home_is_back(lambda: super(_SteadyManager, self).listen_for_jobs(**wanted))
+
+    async def finish_job(self, job: jobs.Job, status: jobs.Status, delete_job: bool) -> None:  # noqa: FBT001  # procrastinate's signature
+        await self._until_home_is_back(lambda: super(_SteadyManager, self).finish_job(job, status, delete_job))
+
+    async def retry_job(self, *words: Any, **named: Any) -> None:
+        await self._until_home_is_back(lambda: super(_SteadyManager, self).retry_job(*words, **named))
+
+    async def fetch_job(self, queues: Any, worker_id: int) -> jobs.Job | None:
+        try:
+            return await super().fetch_job(queues, worker_id)
+        except exceptions.ConnectorException as wrong:
+            if not _is_away(wrong):
+                raise
+            _log.warning("home is away: no jobs are taken")
+            return None
+
+    async def _until_home_is_back(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        while True:
+            try:
+                return await ask()
+            except (exceptions.ConnectorException, OperationalError) as wrong:
+                if not _is_away(wrong):
+                    raise
+                _log.warning("home is away: trying again")
+                await asyncio.sleep(self._pause)
+
+
+def _is_away(wrong: BaseException) -> bool:
+    return isinstance(wrong, OperationalError) or isinstance(wrong.__cause__, OperationalError)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where jobs are taken: one of these in each worker."""
+
+    home: Environment
+    execute: Execute
+    pace: Pace
+    concurrency: int
+
+    async def work(self) -> None:
+        """Take jobs until cancelled; then take no more, wait for those at work, and sign off.
+
+        Raises Unreachable when home cannot be reached at the start. Returns when procrastinate gave up for a reason
+        of its own; to call it again is safe.
+        """
+        app = self._app()
+        try:
+            await app.open_async()
+        except OperationalError as wrong:
+            raise Unreachable(SCHEMA, one_line(wrong), "Check RUNG_HOME_URL, and whether the server runs.") from None
+        try:
+            async with _beside(self._sweep_for_ever(app)):
+                await app.run_worker_async(
+                    queues=[QUEUE],
+                    concurrency=self.concurrency,
+                    fetch_job_polling_interval=self.pace.poll,
+                    abort_job_polling_interval=3600,  # we ask runs to stop ourselves
+                    update_heartbeat_interval=self.pace.heartbeat,
+                    stalled_worker_timeout=self.pace.stalled,
+                    install_signal_handlers=False,
+                    delete_jobs="always",  # home.run remembers them
+                )
+        finally:
+            await app.close_async()
+
+    def _app(self) -> procrastinate.App:
+        connector = procrastinate.PsycopgConnector(
+            conninfo="",
+            kwargs=parameters(self.home, purpose="worker") | {"autocommit": True, "prepare_threshold": None},
+            configure=_set_path,
+            min_size=1,
+            max_size=self.concurrency + 4,
+            timeout=5,
+            reconnect_timeout=10,
+        )
+        app = procrastinate.App(connector=connector)
+        app.job_manager = _SteadyManager(connector, self.pace.poll)
+
+        @app.task(name=TASK, queue=QUEUE, retry=_Patience())
+        def execute(run_id: str) -> None:
+            if not self.execute(run_id):
+                raise _TakeUpAgain
+
+        return app
+
+    async def _sweep_for_ever(self, app: procrastinate.App) -> None:
+        while True:
+            try:
+                await self._sweep(app)
+            except (exceptions.ConnectorException, OperationalError, RungError):
+                _log.warning("could not look for dead workers", exc_info=True)
+            await asyncio.sleep(self.pace.sweep)
+
+    async def _sweep(self, app: procrastinate.App) -> None:
+        """Put the jobs of dead workers back; one worker at a time, so that no fresh job is put back by a slow one."""
+        connector = app.connector
+        assert isinstance(connector, procrastinate.PsycopgConnector)  # noqa: S101  # made above
+        async with connector.pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute("SELECT pg_catalog.pg_try_advisory_xact_lock(%s)", (_SWEEP_LOCK,))
+            row = await cursor.fetchone()
+            if not row or not row[0]:
+                return
+            for job in await app.job_manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self.pace.stalled):
+                await self._put_back(app, connection, job)
+
+    async def _put_back(self, app: procrastinate.App, connection: AsyncConnection[Any], job: jobs.Job) -> None:
+        run_id = job.task_kwargs.get("run_id")
+        cursor = await connection.execute("SELECT state FROM home.run WHERE id = %s", (run_id,))
+        row = await cursor.fetchone()
+        _log.warning("a worker died", extra={"run_id": run_id, "again": bool(row and row[0] != "ended")})
+        with contextlib.suppress(exceptions.ConnectorException):  # its worker finished it this very moment
+            if row and row[0] != "ended":
+                await app.job_manager.retry_job(job)
+            else:
+                await app.job_manager.finish_job(job, jobs.Status.SUCCEEDED, delete_job=True)
+
+
+async def _set_path(connection: AsyncConnection[Any]) -> None:
+    await connection.execute(PATH)
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Any) -> Any:
+    """Run something beside the block, and end it with the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
