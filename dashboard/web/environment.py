@@ -116,7 +116,7 @@ def make_page(
 ) -> EnvironmentPage:
     name, plan, now = look.environment.name, look.plan, visitor.now
     column = make_matrix([look]).columns[0]
-    choices = _choices(plan, look, visitor) if plan and not running else ()
+    choices = _choices(plan, look, visitor, typed_reason) if plan and not running else ()
     rungs, older = _rungs(plan.entries if plan else ())
     said = _verdict(look, visitor)
     page = EnvironmentPage(
@@ -140,7 +140,7 @@ def make_page(
         apply_href=url_for("environment.apply", name=name),
         choices=choices,
         typed_reason=typed_reason,
-        who_may=None if choices or running else _who_may(look, visitor),
+        who_may=None if running else _who_may(look, visitor),
         running=run_line(running, now) if running else None,
         rungs=rungs,
         older=older,
@@ -211,21 +211,19 @@ def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
         notes.append(f"Goes on after statement {step.resume_after}, which is finished already.")
     if step.script and not step.script.transactional:
         notes.append("Runs statement by statement, outside a transaction.")
-    if step.script:
-        notes += [
-            f"{note[0].upper()}{note[1:]}{'' if note.endswith('.') else '.'}" for note in step.script.notes if note
-        ]
+    if step.script and not step.script.statements:
+        notes.append("No statement in it: it is only recorded as applied.")
     if entry.note and entry.state in (State.FAILED, State.OUT_OF_ORDER, State.UNFINISHED):
         notes.append(entry.note[0].upper() + entry.note[1:])
     return tuple(notes)
 
 
-def _choices(plan: Plan, look: Look, visitor: Visitor) -> tuple[Choice, ...]:
+def _choices(plan: Plan, look: Look, visitor: Visitor, typed_reason: str = "") -> tuple[Choice, ...]:
     """The ways to apply that this person has with this plan; none where nothing may run."""
     name = look.environment.name
     if look.not_reachable or not visitor.may(Act.APPLY, name):
         return ()
-    ways = (_everything(plan, name), _until_blocked(plan, name), _force(plan, name, visitor))
+    ways = (_everything(plan, name), _until_blocked(plan, name), _force(plan, name, visitor, typed_reason))
     confirm = name if look.environment.policies.protected else None
     return tuple(replace(way, confirm=confirm) for way in ways if way)
 
@@ -243,17 +241,27 @@ def _until_blocked(plan: Plan, name: str) -> Choice | None:
     if not before or blocked is None:
         return None
     files = "file" if len(before) == 1 else f"{len(before)} files"
-    text = f"Stops before {blocked.migration.filename}, and leaves it pending."
-    return Choice(UNTIL_BLOCKED, f"Apply the {files} before it to {name}", text, "primary")
+    text = f"Runs the {files} before {blocked.migration.filename}, which stays pending."
+    return Choice(
+        UNTIL_BLOCKED, f"Apply the first {len(before) if len(before) > 1 else 'one'} to {name}", text, "primary"
+    )
 
 
-def _force(plan: Plan, name: str, visitor: Visitor) -> Choice | None:
+def _force(plan: Plan, name: str, visitor: Visitor, typed_reason: str) -> Choice | None:
     forced = plan.runnable(force=True, until_blocked=False)
     if not plan.gated or not forced or not visitor.may(Act.FORCE, name):
         return None
     dangers = "; ".join(f"{step.migration.filename} {obstacle(step)}" for step in plan.gated)
-    label = f"Apply all {len(forced)} to {name} all the same" if len(forced) > 1 else f"Apply it to {name} all the same"
-    return Choice(FORCE, label, f"Past the gate: {dangers}.", "danger", needs_reason=True)
+    files = f"all {len(forced)}" if len(forced) > 1 else "it"
+    return Choice(
+        mode=FORCE,
+        label=f"Apply {files} to {name}, past the gate",
+        text=f"{dangers}.",
+        emphasis="danger",
+        needs_reason=True,
+        fold="Apply past the gate…",
+        open=bool(typed_reason),
+    )
 
 
 def _who_may(look: Look, visitor: Visitor) -> str | None:
@@ -266,10 +274,14 @@ def _who_may(look: Look, visitor: Visitor) -> str | None:
     if plan.stops:
         return "Nothing can be applied before this is put right."
     blocked = plan.first_obstacle(force=False)
-    if blocked and not blocked.unusable:
-        able = who_may(Act.FORCE)
-        return f"{able[0].upper()}{able[1:]} may apply {blocked.migration.filename} all the same, with a reason."
-    return "Nothing can be applied before this file is put right." if blocked else None
+    if blocked is None or plan.runnable(force=False, until_blocked=True):
+        return None
+    if blocked.unusable:
+        return f"Nothing runs before {blocked.migration.filename} is put right."
+    able = who_may(Act.FORCE)
+    return (
+        f"Nothing runs before {blocked.migration.filename} without a reason. {able[0].upper()}{able[1:]} may give one."
+    )
 
 
 def _rungs(entries: Sequence[Entry]) -> tuple[tuple[Rung, ...], str | None]:

@@ -69,7 +69,7 @@ def line(remembered: Remembered, now: datetime) -> HistoryLine:
         who_href=url_for("history.show", actor=row.actor),
         door=row.door,
         when=moment_of(row.finished_at, now),
-        took="" if row.event in (Happening.ADOPTED, Happening.NOTE) else span(row.seconds),
+        took="" if row.event in (Happening.ADOPTED, Happening.NOTE, Happening.STARTED) else span(row.seconds),
         run_href=run_href(row.run_id),
         said=_said(row, gone=remembered.gone_since is not None),
     )

@@ -52,6 +52,7 @@ def show(filename: str) -> str:
         frame=current.frame(f"{filename} · Rung"),
         name=name_of(filename),
         facts=_facts(migration, step),
+        notes=step.script.notes if step and step.script else (),
         absent=_absent(migration, refused),
         lines=_code(migration, step) if migration else (),
         findings=tuple(finding_view(finding, filename) for finding in step.findings) if step else (),
@@ -80,7 +81,6 @@ def _facts(migration: Migration | None, step: Step | None) -> tuple[str, ...]:
     facts = [f"number {migration.number}", f"{migration.size:,} bytes", f"SHA-256 {migration.raw_hash[:12]}"]
     if step and step.script:
         facts.insert(1, count(len(step.script.statements), "statement"))
-        facts += [] if step.script.transactional else ["runs outside a transaction"]
     return tuple(facts)
 
 

@@ -198,7 +198,15 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way to apply. `mode` is what the form sends; `confirm`: the name that has to be typed."""
+    """One way to apply.
+
+    Attributes
+    ----------
+    mode: what the form sends.
+    confirm: the name that has to be typed.
+    fold: the line behind which it hides until somebody wants it.
+
+    """
 
     mode: str
     label: str
@@ -206,6 +214,8 @@ class Choice:
     emphasis: str
     needs_reason: bool = False
     confirm: str | None = None
+    fold: str | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +286,15 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """`progress`: such as `2 of 3 files`; `stop_href`: None where there is nothing to stop or nobody to do it."""
+    """One run.
+
+    Attributes
+    ----------
+    progress: such as `2 of 3 files applied`.
+    ticking: since when it runs; its `ago` is the bare span.
+    stop_href: None where there is nothing to stop, or nobody to do it.
+
+    """
 
     frame: Frame
     live: Live
@@ -287,7 +305,7 @@ class RunPage:
     who: str
     asked: Moment
     took: str | None
-    ticking: str | None
+    ticking: Moment | None
     reason: str | None
     waiting: str | None
     files: tuple[FileView, ...]
@@ -348,6 +366,7 @@ class MigrationPage:
     frame: Frame
     name: FileName
     facts: tuple[str, ...]
+    notes: tuple[str, ...]
     absent: str | None
     lines: tuple[CodeLine, ...]
     findings: tuple[FindingView, ...]

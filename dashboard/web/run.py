@@ -1,7 +1,7 @@
 """One run: what is happening, live, and how it ended."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC
 
 from flask import Blueprint, Response, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -13,7 +13,7 @@ from dashboard.core.progress import RunState, RunView
 from dashboard.core.run import LockHolder, Outcome
 from dashboard.core.words import count, passed, span
 from dashboard.web import current
-from dashboard.web.pages import FileView, Frame, Link, Live, ProblemView, RunPage, Sign, StatementView
+from dashboard.web.pages import FileView, Frame, Link, Live, Moment, ProblemView, RunPage, Sign, StatementView
 from dashboard.web.past_run import show_past_run
 from dashboard.web.pieces import (
     environment_href,
@@ -30,6 +30,7 @@ from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING, STATES
 views = Blueprint("run", __name__)
 
 PATIENCE = 8.0  # seconds after which a run that no worker took deserves a word
+SILENCE = 30.0  # seconds without a sign of life from the worker that deserve one too
 WINDOW = 12  # statements listed before and after the one that matters
 FILE_SIGNS = {
     "waiting": Sign("pending", "pending", "waiting"),
@@ -93,7 +94,7 @@ def make_page(run: RunView, progress: Progress, frame: Frame, *, may_stop: bool)
         who=run.actor.name,
         asked=moment_of(run.requested_at, run.now),
         took=span(run.result.seconds) if run.result and run.started_at else None,
-        ticking=_iso(run.started_at) if run.started_at and not ended else None,
+        ticking=None if ended else _ticking(run),
         reason=run.order.reason if run.order.force else None,
         waiting=None if ended else _waiting(run, progress),
         files=tuple(_file(file, run) for file in progress.files.values()),
@@ -177,6 +178,9 @@ def _waiting(run: RunView, progress: Progress) -> str | None:
         if (run.now - run.requested_at).total_seconds() < PATIENCE:
             return None
         return f"No worker has taken this run for {passed(run.requested_at, run.now)}. Is `rung worker` running?"
+    if run.heard_at and (run.now - run.heard_at).total_seconds() > SILENCE:
+        quiet = passed(run.heard_at, run.now)
+        return f"No sign of life from the worker for {quiet}. The next worker to come takes the run up from the target."
     if progress.waiting is None:
         return None
     holder = holder_words(progress.waiting.holder)
@@ -206,8 +210,9 @@ def _early_problem(progress: Progress) -> ProblemView | None:
     return problem_view(problem) if problem else None
 
 
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+def _ticking(run: RunView) -> Moment | None:
+    since = moment_of(run.started_at, run.now)
+    return replace(since, ago=passed(run.started_at, run.now)) if since and run.started_at else None
 
 
 # --- one file ---
@@ -253,6 +258,6 @@ def _statement(file: FileProgress, number: int, *, over: bool) -> StatementView:
     elif number == next_one and file.state == "running" and not over:
         sign = RUNNING
     else:
-        sign = Sign("pending", "not run", "waiting")
+        sign = Sign("pending", "not run", "unknown" if over else "waiting")
     took = span(file.done[number]) if done else "earlier" if number <= file.resume_after else ""
     return StatementView(number, file.first_lines[number - 1], sign, took)

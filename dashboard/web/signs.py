@@ -48,7 +48,7 @@ def rail_of(entry: Entry | None) -> str:
 
 
 HAPPENINGS = {
-    Happening.STARTED: Sign("running", "statement started", "working"),
+    Happening.STARTED: Sign("unfinished", "statement started", "waiting"),
     Happening.STATEMENT_DONE: Sign("done", "statement done", "good"),
     Happening.APPLIED: Sign("applied", "applied", "good"),
     Happening.FAILED: Sign("failed", "failed", "danger"),
