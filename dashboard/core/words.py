@@ -6,6 +6,7 @@ from dashboard.core.plan import Plan, Step
 from dashboard.core.run import Problem
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def count(number: int, noun: str) -> str:
@@ -51,7 +52,8 @@ def ago(moment: datetime, now: datetime) -> str:
 def date(moment: datetime, now: datetime) -> str:
     """`3 Nov`, with the year where it is another one."""
     moment = moment.astimezone(UTC)
-    return f"{moment.day} {moment:%b}" if moment.year == now.astimezone(UTC).year else f"{moment.day} {moment:%b %Y}"
+    day = f"{moment.day} {_MONTHS[moment.month]}"  # by hand: thousands of them stand on one page
+    return day if moment.year == now.astimezone(UTC).year else f"{day} {moment.year}"
 
 
 def absolute(moment: datetime) -> str:

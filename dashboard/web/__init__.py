@@ -23,6 +23,7 @@ def create_app(services: Services) -> Flask:
     for page in PAGES:
         app.register_blueprint(page.views)
     assets.serve_assets(app)
+    assets.pack_pages(app)
     security.guard(app, site, lambda: services.accounts)
     security.refuse_unmarked(app)
     errors.answer_errors(app)

@@ -15,6 +15,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+WORTH_PACKING = 1400  # bytes; less fits into one packet anyway
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -39,6 +40,19 @@ def _asset(name: str, body: bytes) -> Asset:
     return Asset(f"{stem}.{fingerprint}.{ending}", body, gzip.compress(body, mtime=0), TYPES[f".{ending}"])
 
 
+def pack_pages(app: Flask) -> None:
+    """Pages of some size go out compressed, at the level that costs next to nothing."""
+
+    @app.after_request
+    def pack(answer: Response) -> Response:
+        big = answer.mimetype == "text/html" and (answer.content_length or 0) > WORTH_PACKING
+        if big and request.accept_encodings["gzip"] > 0:
+            answer.set_data(gzip.compress(answer.get_data(), compresslevel=1, mtime=0))
+            answer.content_encoding = "gzip"
+        answer.vary.add("Accept-Encoding")
+        return answer
+
+
 def serve_assets(app: Flask) -> None:
     """Add `/static/…` and the templates' `asset(name)`."""
     assets = read_assets()
@@ -52,7 +66,6 @@ def serve_assets(app: Flask) -> None:
         answer = Response(asset.packed if small else asset.body, content_type=asset.type)
         if small:
             answer.content_encoding = "gzip"
-        answer.vary.add("Accept-Encoding")
         answer.headers["Cache-Control"] = FOR_EVER
         return answer
 

@@ -1,17 +1,17 @@
 """The ladder: migrations down, environments across."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, render_template, request, url_for
 
 from dashboard.core.access import Act
 from dashboard.core.matrix import Column, Matrix, Row
-from dashboard.core.plan import Entry
+from dashboard.core.plan import Entry, State
 from dashboard.core.words import count, date, joined, passed
 from dashboard.web import current
-from dashboard.web.pages import Cell, Empty, Frame, Head, Live, MatrixPage, MatrixRow, Sign
+from dashboard.web.pages import Cell, Empty, Frame, Head, Live, MatrixPage, MatrixRow, Moment, Sign
 from dashboard.web.pieces import environment_href, fingerprint, migration_href, moment_of, name_of
 from dashboard.web.security import needs
 from dashboard.web.signs import (
@@ -20,8 +20,6 @@ from dashboard.web.signs import (
     NOT_REACHABLE,
     STATES,
     UP_TO_DATE,
-    rail_of,
-    state_of,
 )
 
 views = Blueprint("matrix", __name__)
@@ -29,13 +27,27 @@ views = Blueprint("matrix", __name__)
 FRESH = 8.0  # seconds for which a picture is new enough
 FEW = 4  # environments that fit beside each other on a telephone with their signs
 SEVERAL = 6  # environments that fit beside each other on a desk without scrolling
+KEPT = 8  # drawn bodies, of up to half a megabyte each
 NAMED = 3  # environments that a sentence can name one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a visitor asked to see: the rows of the matrix that the filter lets through."""
+
+    matrix: Matrix
+    rows: tuple[Row, ...]
+    search: str
+    only: bool
+    running: frozenset[str]
+    now: datetime
 
 
 @views.get("/")
 @needs(Act.LOOK)
 def show() -> str:
-    return render_template("matrix.html", page=_page())
+    scene = _scene()
+    return render_template("matrix.html", page=make_page(scene, current.frame(""), version_of(scene)))
 
 
 @views.get("/fragments/ladder")
@@ -43,19 +55,28 @@ def show() -> str:
 def fragment() -> Response:
     """Ask the environments again, where nobody did lately; then the same picture as the page."""
     current.services().compare.refresh(FRESH)
-    page = _page()
-    answer = current.fragment("matrix_live.html", page, page.live)
-    if page.looked:
-        answer.headers["Rung-Looked"] = page.looked.iso
+    scene = _scene()
+    version, looked = version_of(scene), _looked(scene)
+    answer = Response(status=204)
+    if request.args.get("seen") != version:
+        answer = Response(render_template("matrix_live.html", page=make_page(scene, current.frame(""), version)))
+    if looked:
+        answer.headers["Rung-Looked"] = looked.iso
     return answer
 
 
-def _page() -> MatrixPage:
+def _scene() -> Scene:
     matrix = _visible(current.services().compare.last_known())
-    running = {run.environment for run in current.services().runs.running()}
     search, only = request.args.get("q", "").strip()[:100], request.args.get("only") == "differences"
-    rows = [row for row in matrix.rows if (row.differs or not only) and search.casefold() in row.filename.casefold()]
-    return make_page(matrix, rows, current.now(), current.frame(""), search=search, only=only, running=running)
+    wanted = search.casefold()
+    return Scene(
+        matrix=matrix,
+        rows=tuple(row for row in matrix.rows if (row.differs or not only) and wanted in row.filename.casefold()),
+        search=search,
+        only=only,
+        running=frozenset(run.environment for run in current.services().runs.running()),
+        now=current.now(),
+    )
 
 
 def _visible(matrix: Matrix) -> Matrix:
@@ -67,44 +88,60 @@ def _visible(matrix: Matrix) -> Matrix:
     return Matrix(tuple(matrix.columns[n] for n in places), tuple(row for row in rows if any(row.cells)))
 
 
-def make_page(
-    matrix: Matrix,
-    rows: Sequence[Row],
-    now: datetime,
-    frame: Frame,
-    *,
-    search: str = "",
-    only: bool = False,
-    running: frozenset[str] | set[str] = frozenset(),
-) -> MatrixPage:
-    """Put the chosen rows into the words and signs of the page."""
-    columns = matrix.columns
-    verdict = make_verdict(columns, running)
+def make_page(scene: Scene, frame: Frame, version: str) -> MatrixPage:
+    """Put the scene into the words and signs of the page."""
+    matrix, columns, now = scene.matrix, scene.matrix.columns, scene.now
+    running = scene.running
+    query = {"q": scene.search or None, "only": "differences" if scene.only else None}
     return MatrixPage(
         frame=replace(frame, title=f"{_short(columns, running)} · Rung", icon=_icon(columns, running)),
-        live=Live(
-            url_for("matrix.fragment", q=search or None, only="differences" if only else None),
-            "slow",
-            fingerprint(verdict, search, only, *_gist(rows, columns)),
-        ),
-        verdict=verdict,
-        facts=(count(len(rows), "file") if len(rows) == len(matrix.rows) else _part(rows, matrix),),
-        looked=moment_of(max((c.taken_at for c in columns if c.taken_at), default=None), now),
+        live=Live(url_for("matrix.fragment", **query), "slow", version),  # type: ignore[arg-type]  # all of it is query
+        verdict=make_verdict(columns, running),
+        facts=(_number(scene),),
+        looked=_looked(scene),
         heads=tuple(make_head(column, now, running=column.environment.name in running) for column in columns),
-        rows=tuple(make_row(row, columns, now) for row in rows),
-        only_differences=only,
-        search=search,
+        body=_body(scene, version),
+        only_differences=scene.only,
+        search=scene.search,
         search_href=url_for("matrix.show"),
         density="few" if len(columns) <= FEW else "several" if len(columns) <= SEVERAL else "many",
-        legend=_legend(rows),
-        empty=None if rows else _empty(matrix, search, only=only),
+        legend=_legend(scene.rows),
+        empty=None if scene.rows else _empty(matrix, scene.search, only=scene.only),
     )
+
+
+def _looked(scene: Scene) -> Moment | None:
+    return moment_of(max((c.taken_at for c in scene.matrix.columns if c.taken_at), default=None), scene.now)
+
+
+def version_of(scene: Scene) -> str:
+    """A fingerprint of what the page shows; when it was last looked at does not count."""
+    heads = tuple(make_head(column, scene.now) for column in scene.matrix.columns)
+    rungs = [
+        f"{row.filename}{[c and f'{c.state} {c.ledger and c.ledger.applied_at}' for c in row.cells]}"
+        for row in scene.rows
+    ]
+    return fingerprint(heads, rungs, scene.search, scene.only, sorted(scene.running), scene.now.year)
+
+
+_bodies: dict[str, str] = {}  # what was drawn lately, by its version
+
+
+def _body(scene: Scene, version: str) -> str:
+    """A thousand files on three environments take 20 ms to draw, and everybody looks at the same ones."""
+    if version not in _bodies:
+        rows = [make_row(row, scene.matrix.columns, scene.now) for row in scene.rows]
+        draw = current_app.jinja_env.get_template("matrix_rows.html").module.rows  # type: ignore[attr-defined]  # a macro
+        if len(_bodies) >= KEPT:
+            _bodies.clear()
+        _bodies[version] = draw(rows)
+    return _bodies[version]
 
 
 # --- in words ---
 
 
-def make_verdict(columns: Sequence[Column], running: frozenset[str] | set[str] = frozenset()) -> Sign:
+def make_verdict(columns: Sequence[Column], running: frozenset[str] = frozenset()) -> Sign:
     """The answer to "are we in step?" in one line."""
     silent = [c.environment.name for c in columns if c.not_reachable]
     waiting = [c.environment.name for c in columns if not c.not_reachable and c.taken_at is None]
@@ -127,7 +164,7 @@ def _behind_words(behind: Sequence[Column], total: int) -> Iterator[str]:
         yield f"{column.behind} {'' if place else 'behind '}on {column.environment.name}"
 
 
-def _short(columns: Sequence[Column], running: frozenset[str] | set[str]) -> str:
+def _short(columns: Sequence[Column], running: frozenset[str]) -> str:
     """For the title of the tab."""
     worst = max((c.behind for c in columns), default=0)
     if running:
@@ -137,14 +174,15 @@ def _short(columns: Sequence[Column], running: frozenset[str] | set[str]) -> str
     return f"{worst} behind" if worst else "up to date"
 
 
-def _icon(columns: Sequence[Column], running: frozenset[str] | set[str]) -> str:
+def _icon(columns: Sequence[Column], running: frozenset[str]) -> str:
     if running:
         return "favicon-running.svg"
     return "favicon-behind.svg" if any(c.behind for c in columns) else "favicon.svg"
 
 
-def _part(rows: Sequence[Row], matrix: Matrix) -> str:
-    return f"{len(rows):,} of {count(len(matrix.rows), 'file')}"
+def _number(scene: Scene) -> str:
+    files = count(len(scene.matrix.rows), "file")
+    return files if len(scene.rows) == len(scene.matrix.rows) else f"{len(scene.rows):,} of {files}"
 
 
 def _empty(matrix: Matrix, search: str, *, only: bool) -> Empty:
@@ -190,31 +228,39 @@ def headline_of(column: Column, now: datetime) -> Sign:
 
 def make_row(row: Row, columns: Sequence[Column], now: datetime) -> MatrixRow:
     href = migration_href(row.filename)
-    cells = (_cell(cell, column, href, now) for cell, column in zip(row.cells, columns, strict=True))
+    cells = [_cell(cell, column, href, now) for cell, column in zip(row.cells, columns, strict=True)]
     return MatrixRow(name_of(row.filename), href, tuple(cells))
 
 
 def _cell(entry: Entry | None, column: Column, href: str, now: datetime) -> Cell:
-    sign = state_of(entry) if entry or column.taken_at is None else NOT_HERE
-    at = entry.ledger.applied_at if entry and entry.ledger else None
-    return Cell(
-        look=f"{sign.hue} {'hatched' if column.not_reachable else rail_of(entry)}",
-        sign=sign.name,
-        word=sign.word,
-        when=date(at, now) if at else "",
-        href=f"{href}#in-{column.environment.name}",
+    row = entry.ledger if entry else None
+    when = date(row.applied_at, now) if row and row.applied_at else ""
+    kind = _kind_of(entry, column)
+    drawing = _DRAWINGS.get(kind) or _DRAWINGS.setdefault(kind, _drawing(*kind))
+    return Cell(*drawing, when, f"{href}#in-{column.environment.name}")
+
+
+def _kind_of(entry: Entry | None, column: Column) -> tuple[State | None, bool, bool]:
+    """State, whether the environment has it (or, without a state, was ever asked), and whether it is silent."""
+    silent = column.not_reachable is not None
+    return (
+        (None, column.taken_at is not None, silent)
+        if entry is None
+        else (entry.state, entry.ledger is not None, silent)
     )
+
+
+_DRAWINGS: dict[tuple[State | None, bool, bool], tuple[str, str, str]] = {}  # there are some forty
+
+
+def _drawing(state: State | None, known: bool, silent: bool) -> tuple[str, str, str]:  # noqa: FBT001  # see _kind_of
+    """Look, sign and word of a cell."""
+    sign = STATES[state] if state else NOT_HERE if known else NOT_KNOWN
+    rail = "hatched" if silent else "bare" if state is None else "whole" if known else "broken"
+    return f"{sign.hue} {rail}", sign.name, sign.word
 
 
 def _legend(rows: Sequence[Row]) -> tuple[Sign, ...]:
     """The signs that occur, for where there is no room for their words."""
     states = {cell.state for row in rows for cell in row.cells if cell}
     return tuple(sign for state, sign in STATES.items() if state in states)
-
-
-def _gist(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[object]:
-    """What the piece shows, as little as tells two of them apart."""
-    for column in columns:
-        yield column.environment.name, column.headline, column.server_version, column.last_applied, column.not_reachable
-    for row in rows:
-        yield row.filename, [cell and cell.state.value for cell in row.cells]

@@ -1,6 +1,7 @@
 """One frozen page model per template: everything a template shows, ready to be shown."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 # --- what every page has ---
 
@@ -98,9 +99,11 @@ class Head:
     rail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One file in one environment. `look`: the classes of the rail behind the sign."""
+class Cell(NamedTuple):
+    """One file in one environment. `look`: the classes of the rail behind the sign.
+
+    A tuple, because a page may hold thousands, and a tuple is made and unpacked in half the time.
+    """
 
     look: str
     sign: str
@@ -109,8 +112,7 @@ class Cell:
     href: str
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixRow:
+class MatrixRow(NamedTuple):
     name: FileName
     href: str
     cells: tuple[Cell, ...]
@@ -118,13 +120,15 @@ class MatrixRow:
 
 @dataclass(frozen=True, slots=True)
 class MatrixPage:
+    """The ladder. `body`: its rows, drawn already by `matrix_rows.html`; `density`: few, several or many rails."""
+
     frame: Frame
     live: Live
     verdict: Sign
     facts: tuple[str, ...]
     looked: Moment | None
     heads: tuple[Head, ...]
-    rows: tuple[MatrixRow, ...]
+    body: str
     only_differences: bool
     search: str
     search_href: str
