@@ -4,12 +4,15 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from dashboard.core.environment import Environment, Secret
 from dashboard.postgres import embedded
+from dashboard.postgres.home.pool import Home
+from dashboard.services.prepare import prepare
 from tests import browser_setup
 
 if TYPE_CHECKING:  # heavy, and needed by browser tests only
@@ -92,6 +95,34 @@ def environments(make_database: MakeDatabase) -> tuple[Environment, ...]:
     """Local, staging and production, each on a fresh empty database."""
     names = ("local", "staging", "production")
     return tuple(Environment(name, place, make_database()) for place, name in enumerate(names))
+
+
+@pytest.fixture(scope="session")
+def home_template(server: embedded.EmbeddedServer, template: str) -> str:
+    """The name of a home that was prepared once; leave it as it is."""
+    server.create_database("template_home", template)
+    prepare(server.url("template_home"), None)
+    return "template_home"
+
+
+@pytest.fixture
+def home_url(make_database: MakeDatabase, home_template: str) -> Secret:
+    """The address of a home that is ready for use and knows nothing yet."""
+    return make_database(home_template)
+
+
+@pytest.fixture
+def home(home_url: Secret) -> Iterator[Home]:
+    opened = Home(home_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def in_home(home_url: Secret) -> Iterator[psycopg.Connection[Any]]:
+    """A way into home past Rung: to look, and to turn clocks back."""
+    with psycopg.connect(home_url.reveal(), autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture

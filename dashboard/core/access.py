@@ -82,6 +82,6 @@ class Visitor:
         return may(self.role_for(environment), act)
 
     @property
-    def role(self) -> Role:
-        """The role to show beside the name: the one for all environments, or else the highest of the others."""
-        return self.roles.get(EVERYWHERE) or max(self.roles.values(), key=_RANK.__getitem__, default=Role.VIEWER)
+    def role(self) -> Role | None:
+        """The role to show beside the name: the one for all environments, or else the highest of the others, if any."""
+        return self.roles.get(EVERYWHERE) or max(self.roles.values(), key=_RANK.__getitem__, default=None)
