@@ -24,7 +24,7 @@ class BuiltIndex:
 def built_index(statement: Statement) -> BuiltIndex | None:
     """The index a statement builds concurrently; None for every other statement."""
     tree = statement.tree
-    if tree.type != "IndexStmt" or not tree.concurrent:
+    if tree is None or tree.type != "IndexStmt" or not tree.concurrent:
         return None
     return BuiltIndex(tree.idxname or None, tree.relation.schemaname or None, tree.relation.relname)
 
@@ -36,4 +36,4 @@ def is_concurrent(statement: Statement) -> bool:
 
 def is_setting(statement: Statement) -> bool:
     """Whether it only sets up the session, so that resuming a file has to repeat it."""
-    return bool(statement.tree.type == "VariableSetStmt")
+    return statement.tree is not None and statement.tree.type == "VariableSetStmt"

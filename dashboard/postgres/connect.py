@@ -15,11 +15,12 @@ CONNECT_TIMEOUT = 3  # seconds, for each address of the host
 
 # What our own sessions start with. A database's owner can set a search_path, a date style, a time zone or a timeout
 # for everybody; none of them may reach our statements.
-OWN_SESSION = """\
+_OWN_SESSION = """\
 SET search_path = pg_catalog; SET DateStyle = ISO; SET TimeZone = UTC; SET IntervalStyle = postgres;
 SET standard_conforming_strings = on; SET statement_timeout = 0; SET lock_timeout = '3s';
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3;
 """
+_SINCE_14 = "SET idle_session_timeout = 0;\n"
 
 _TRANSPORT = {
     "connect_timeout": str(CONNECT_TIMEOUT),
@@ -41,19 +42,29 @@ def connect(environment: Environment, *, purpose: str, autocommit: bool = True) 
 
     """
     connection = dial(environment, purpose=purpose)
-    connection.execute(OWN_SESSION)
+    connection.execute(own_session(connection).encode())
     connection.autocommit = autocommit
     return connection
 
 
 def dial(environment: Environment, *, purpose: str) -> Connection:
-    """A session as its role and database set it up, in autocommit; `OWN_SESSION` was not sent. Raises as `connect`."""
-    address = _address(environment)
-    settings = _TRANSPORT | address | {"application_name": f"rung {purpose}", "client_encoding": "UTF8"}
+    """A session as its role and database set it up, in autocommit; `own_session` was not sent. Raises as `connect`."""
+    settings = parameters(environment, purpose=purpose)
     try:
         return psycopg.connect(conninfo.make_conninfo("", **settings), autocommit=True, prepare_threshold=None)
     except psycopg.Error as wrong:
-        raise unreachable(environment.name, address, str(wrong)) from None  # its text and chain may hold the address
+        raise unreachable(environment.name, settings, str(wrong)) from None  # its text and chain may hold the address
+
+
+def parameters(environment: Environment, *, purpose: str) -> dict[str, Any]:
+    """What libpq is to be told, the password too. Raises MissingVariable, BadDatabaseUrl."""
+    given = _address(environment)
+    return _TRANSPORT | given | {"application_name": f"rung {purpose}", "client_encoding": "UTF8"}
+
+
+def own_session(connection: Connection) -> str:
+    """The settings of our own sessions, as statements for the simple protocol; they end with a semicolon."""
+    return _OWN_SESSION + (_SINCE_14 if connection.info.server_version >= 140000 else "")
 
 
 def _address(environment: Environment) -> dict[str, Any]:

@@ -101,6 +101,10 @@ class Landing:
         return None
 
 
+class GaveUp(Exception):
+    """Raised by a tick that has waited long enough: the connection counts as lost."""
+
+
 Answered = Callable[[Message, PGresult], None]
 
 
@@ -131,6 +135,9 @@ def fly(
     except psycopg.Error as wrong:
         waiting_for = next((leg for leg in expected if isinstance(leg, Message)), None)
         landing.lost = Lost(waiting_for, one_line(wrong))
+        connection.close()
+    except GaveUp as why:
+        landing.lost = Lost(None, str(why))
         connection.close()
     except BaseException:
         connection.close()

@@ -20,7 +20,8 @@ from dashboard.core.errors import (
 )
 from dashboard.core.picture import AppliedFile, FailedFile, LedgerRow, NotReachable, Picture, UnfinishedFile
 from dashboard.core.record import Happening
-from dashboard.postgres.connect import OWN_SESSION, Connection, dial, one_line
+from dashboard.postgres.connect import Connection, dial, one_line
+from dashboard.postgres.connect import own_session as settings
 from dashboard.postgres.ledger import TABLE, Ledger
 
 
@@ -64,7 +65,7 @@ def survey(connection: Connection, environment: Environment, *, own_session: boo
     own_session: False for a connection from `dial`; our own settings then go out in the same round trip.
     """
     try:
-        return _survey(connection, environment, "" if own_session else OWN_SESSION)
+        return _survey(connection, environment, "" if own_session else settings(connection))
     except psycopg.Error as wrong:
         raise _fault(connection, environment, wrong) from wrong
 
@@ -83,7 +84,7 @@ def _survey(connection: Connection, environment: Environment, first: str) -> Sur
 
 
 def _survey_carefully(connection: Connection, environment: Environment) -> list[list[Any]]:
-    answers = _ask(connection, environment, OWN_SESSION, [_FACTS])
+    answers = _ask(connection, environment, settings(connection), [_FACTS])
     facts = _Facts(*answers[0][0])
     _refuse_foreign(environment, facts)
     ledger = [_LEDGER] if facts.ledger_columns else []
@@ -238,7 +239,9 @@ def unfinished(tried: list[_Open]) -> UnfinishedFile | None:
                 running = row
             case Happening.STATEMENT_DONE:
                 done, running = row.statement or done, None
-            case Happening.FAILED if running and row.statement == running.statement and running.valid is not False:
+            case Happening.FAILED if (
+                running and row.statement == running.statement and False not in (running.valid, row.valid)
+            ):
                 running = None
             case _:
                 pass

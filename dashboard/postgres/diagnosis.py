@@ -1,0 +1,88 @@
+"""What the server said about a file becomes a Problem: file, line, column, caret, and what to do next."""
+
+import psycopg
+
+from dashboard.core.migration import Migration
+from dashboard.core.run import Problem
+from dashboard.core.script import Statement
+from dashboard.core.text import Places
+from dashboard.postgres.ledger import TABLE
+
+NOTHING_KEPT = "Nothing of this file was kept."
+
+_BY_STATE = {
+    "42P01": "Check the spelling and the schema; or does the migration that creates it come later?",
+    "42703": "Check the spelling; or does the migration that adds it come later?",
+    "42883": "Check the name and the argument types; an extension that provides it may be missing here.",
+    "42704": "Check the spelling; an extension or an earlier migration that provides it may be missing here.",
+    "42P07": "It was made outside of migrations, or by another file. Compare the two before adding IF NOT EXISTS.",
+    "42701": "It was made outside of migrations, or by another file. Compare the two before adding IF NOT EXISTS.",
+    "42710": "It was made outside of migrations, or by another file. Compare the two before adding IF NOT EXISTS.",
+    "42P06": "It was made outside of migrations, or by another file. Compare the two before adding IF NOT EXISTS.",
+    "23505": "Rows that are there already stand in the way: look at them, and bring them in order first.",
+    "23503": "Rows that are there already stand in the way: look at them, and bring them in order first.",
+    "23502": "Rows that are there already stand in the way: give them a value first.",
+    "23514": "Rows that are there already stand in the way: look at them, and bring them in order first.",
+    "2BP01": "Something else hangs on it: the detail names it. Change that first, in the same file.",
+    "42501": "Let the owner do it, or GRANT the right to the role that Rung connects as.",
+    "42601": "Correct the statement at the caret.",
+    "55P03": "Another session held the table. Try again at a quieter moment, or end that session.",
+    "40P01": "Try again at a quieter moment; locking the tables in the order the application does avoids it.",
+    "40001": "Try again at a quieter moment.",
+    "53100": "The server's disk is full: make room there first.",
+    "53200": "The server ran out of memory: look at its settings, or split the statement.",
+    "55P04": "A new enum value can be used only after it was committed: put what uses it into the next file.",
+    "25001": "This statement has to run outside of a transaction: give it a file of its own.",
+    "25006": "The file made its transaction read-only; take that out.",
+    "57P01": "An administrator, or a restart of the server, ended the session. Run again when it is back.",
+    "57P02": "The server crashed and restarted. Read its log before running again.",
+    "57P03": "The server is not ready. Run again in a moment.",
+    "0A000": "This server cannot do that; compare its version with the one the file was written for.",
+}
+
+
+def explain(
+    environment: str, migration: Migration, statement: Statement | None, error: psycopg.Error, kept: str = NOTHING_KEPT
+) -> Problem:
+    """A Problem from the server's own words. `kept`: what of the file is in the database now, as a sentence."""
+    said = error.diag
+    message = said.message_primary or str(error).strip()
+    state = said.sqlstate
+    place = _place(migration, statement, said.statement_position)
+    return Problem(
+        environment=environment,
+        message=message,
+        advice=f"{kept} {_advice(said, message)}".strip(),
+        filename=migration.filename,
+        statement=statement.index if statement else None,
+        line=place[0],
+        column=place[1],
+        excerpt=place[2],
+        sqlstate=state,
+        detail="\n".join(filter(None, (said.message_detail, said.context and f"Context: {said.context}"))) or None,
+        hint=said.message_hint,
+    )
+
+
+def _place(
+    migration: Migration, statement: Statement | None, position: str | None
+) -> tuple[int | None, int | None, str]:
+    """Line, column and excerpt. The server counts characters of the statement from 1, and often says nothing."""
+    if statement is None:
+        return None, None, ""
+    if position is None:
+        return statement.line, None, statement.first_line
+    places = Places(migration.text)
+    offset = statement.offset + int(position) - 1
+    return places.line(offset), places.column(offset), places.excerpt(offset)
+
+
+def _advice(said: psycopg.errors.Diagnostic, message: str) -> str:
+    if said.sqlstate == "57014":
+        if "statement timeout" in message:
+            return "The role or the database has a statement_timeout: raise it for this file with SET LOCAL."
+        return "Somebody cancelled the statement at the server. Run again."
+    if said.sqlstate == "23505" and said.table_name == TABLE:
+        return "Rung records the file itself: take the INSERT into the ledger out of it."
+    known = _BY_STATE.get(said.sqlstate or "")
+    return known or "Correct the file, and run again."

@@ -1,0 +1,64 @@
+"""The frame around a file: limits before it, our own role and path after it, and the check that both hold."""
+
+from collections.abc import Mapping
+
+from dashboard.postgres.flight import Message, Part
+from dashboard.postgres.ledger import Ledger
+from dashboard.postgres.lock import Held
+
+LOCK_TIMEOUT = "3s"  # a statement that waits longer makes everybody behind it wait too
+
+_LIMITS = {
+    "lock_timeout": LOCK_TIMEOUT,
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+}
+_LIMITS_SINCE_14 = _LIMITS | {"client_connection_check_interval": "1s", "idle_session_timeout": "0"}
+
+# Everything a file may have changed that our own rows depend on.
+_OWN = {
+    "search_path": "pg_catalog",
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "statement_timeout": "0",
+    "lock_timeout": LOCK_TIMEOUT,
+}
+
+ENDED_TRANSACTION = "rung: another transaction"
+LOST_LOCK = "rung: the lock is gone"
+
+
+def limits(server_version: int, *, local: bool) -> Message:
+    """What bounds a file's waiting, unless the file says otherwise. local: until the end of the transaction."""
+    return _settings(_LIMITS_SINCE_14 if server_version >= 140000 else _LIMITS, local=local)
+
+
+def own_state() -> tuple[Message, ...]:
+    """Our own role and settings until the end of the transaction, whatever the file has made of them."""
+    return (
+        Message("SET LOCAL SESSION AUTHORIZATION DEFAULT", Part.GUARD),
+        Message("SET LOCAL role TO DEFAULT", Part.GUARD),
+        _settings(_OWN, local=True),
+    )
+
+
+def _settings(wanted: Mapping[str, str], *, local: bool) -> Message:
+    calls = (f"pg_catalog.set_config('{name}', '{value}', {str(local).lower()})" for name, value in wanted.items())
+    return Message(f"SELECT {', '.join(calls)}", Part.GUARD)
+
+
+def check(held: Held, ledger: Ledger | None = None, filename: str = "") -> Message:
+    """An error unless the lock is still ours and, with a ledger, this transaction is the one that wrote the row.
+
+    It has to be an error: everything up to COMMIT is on its way already, and only an error stops it.
+    """
+    lost = f"WHEN NOT {held.condition()} THEN concat('{LOST_LOCK} ', txid_current())::integer"
+    if ledger is None:
+        return Message(f"SELECT CASE {lost} ELSE 0 END", Part.FRAME)
+    written, values = ledger.written_here(filename)
+    ended = f"WHEN NOT {written} THEN concat('{ENDED_TRANSACTION} ', txid_current())::integer"
+    return Message(f"SELECT CASE {ended} {lost} ELSE 0 END", Part.FRAME, values)
