@@ -128,6 +128,14 @@ class BadName(FolderError):
     advice = 'Say what the migration does, for example `rung new "add user preferences"`.'
 
 
+@dataclass(eq=False)
+class BadPattern(FolderError):
+    """{text!r} cannot be used: {expected}."""
+
+    text: str
+    expected: str
+
+
 # --- an environment ---
 
 

@@ -42,9 +42,13 @@ class Compare:
 
         A dead environment is a column with its reason, and costs the others nothing.
         """
+        return make_matrix(self.looks())
+
+    def looks(self) -> list[Look]:
+        """The same before it is put into a matrix: each environment with its plan, in order."""
         folder = self._read()
         answers = self._ask(self._environments.values(), self._claimed(list(self._environments), 0))
-        return make_matrix([self._look(answers[name], folder) for name in self._environments])
+        return [self._look(answers[name], folder) for name in self._environments]
 
     def last_known(self) -> Matrix:
         """What home remembers; never asks an environment. Raises NoHome, Unreachable (of home), NoFolder."""

@@ -1,0 +1,55 @@
+"""`rung check`: what would run on one environment, or on all; changes nothing."""
+
+from pathlib import Path
+
+import click
+
+from dashboard.cli.asked import chosen, options, settings_of
+from dashboard.cli.codes import DONE, NOT_REACHABLE, REFUSED
+from dashboard.cli.shown import complain, plan_json, say_json, show_plan
+from dashboard.core.matrix import Look
+from dashboard.settings import Settings
+
+_ENV = "The environment, or all; local, or else the first one, if it is left out."
+
+
+@click.command(help="Show what would run, in order, and what stands in the way. The database is asked read-only.")
+@options(env=_ENV)
+def check(name: str | None, config: Path | None, directory: Path | None, *, as_json: bool) -> int:
+    looks = _looks(settings_of(config, directory), name)
+    if as_json:
+        documents = [_json(look) for look in looks]
+        say_json(documents if name == "all" else documents[0])
+    else:
+        for look in looks:
+            _show(look)
+    return max(map(_code, looks))
+
+
+def _looks(settings: Settings, name: str | None) -> list[Look]:
+    from dashboard.bootstrap import build
+
+    compare = build(settings).compare
+    if name == "all":
+        return compare.looks()
+    return [compare.look(chosen(settings, name).name)]
+
+
+def _code(look: Look) -> int:
+    if look.not_reachable or look.plan is None:
+        return NOT_REACHABLE
+    return REFUSED if look.plan.stops or look.plan.first_obstacle(force=False) else DONE
+
+
+def _json(look: Look) -> dict[str, object]:
+    if look.not_reachable or look.plan is None:
+        return {"environment": look.environment.name, "not_reachable": look.not_reachable, "exit_code": NOT_REACHABLE}
+    return plan_json(look.plan) | {"exit_code": _code(look)}
+
+
+def _show(look: Look) -> None:
+    if look.not_reachable:
+        complain(f"{look.environment.name}: not reachable: {look.not_reachable.reason}.")
+        complain(f"What to do: {look.not_reachable.advice}")
+    elif look.plan:
+        show_plan(look.plan)

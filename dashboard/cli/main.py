@@ -1,0 +1,68 @@
+"""The door of the command line: finds the command, and turns what went wrong into words and an exit code."""
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+from dashboard import __version__
+from dashboard.cli.codes import code_of
+from dashboard.core.errors import RungError
+
+_COMMANDS = {
+    "new": "Make the next migration file.",
+    "migrate": "Run everything pending on an environment.",
+    "check": "Show what would run; changes nothing.",
+    "start": "Migrate, then become the given server.",
+    "status": "Compare the environments.",
+    "history": "Show what happened on an environment.",
+    "serve": "Start the dashboard: pages and one worker.",
+    "worker": "Execute runs asked for in the browser.",
+    "user": "Let people in.",
+    "demo": "Try it with nothing installed.",
+}
+
+
+class _Commands(click.Group):
+    """Each command is a module, imported only when it is the one that was asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"dashboard.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101  # a programmer's mistake
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="rung", message="%(prog)s %(version)s")
+def group() -> None:
+    """Keep every environment's PostgreSQL database on the same rung of one ladder of SQL files."""
+
+
+def rung(words: list[str] | None = None) -> int:
+    """Run one command line; the exit code."""
+    try:
+        code: Any = group.main(words, prog_name="rung", standalone_mode=False)
+    except click.ClickException as wrong:
+        wrong.show()
+        return wrong.exit_code
+    except click.Abort:
+        return 128 + signal.SIGINT
+    except RungError as wrong:
+        sys.stderr.write(f"rung: {wrong}\n")
+        if wrong.advice:
+            sys.stderr.write(f"What to do: {wrong.advice}\n")
+        return code_of(wrong)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        return 1
+    return code if isinstance(code, int) else 0

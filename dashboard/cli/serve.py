@@ -1,0 +1,162 @@
+"""`rung serve`: the pages and one worker under one supervisor."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from dashboard.cli.asked import options, settings_of, variables
+from dashboard.cli.codes import DONE, FAILED
+from dashboard.cli.shown import complain, say
+
+_PAGES_END = 15.0  # seconds; gunicorn itself gives its requests 10
+_WORKER_ENDS = 20.0  # seconds; Pace.grace of the worker, and a little more
+_COMES_UP = 60.0
+_LOOK = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the pages are served."""
+
+    host: str
+    port: int
+    threads: int = 8
+
+    @property
+    def address(self) -> str:
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  # compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+@click.command(help="Start the dashboard: the pages and one worker. SIGTERM or Ctrl-C ends both in order.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at; 0.0.0.0 for all.")
+@click.option("--port", type=click.IntRange(0, 65535), envvar="PORT", default=8000, show_default="$PORT or 8000")
+@click.option("--threads", type=click.IntRange(1, 200), default=8, show_default=True, help="Requests at a time.")
+@click.option("--no-worker", is_flag=True, help="The pages alone; `rung worker` runs elsewhere.")
+@options(json=False)
+def serve(host: str, port: int, threads: int, config: Path | None, directory: Path | None, *, no_worker: bool) -> int:
+    from dashboard.bootstrap import prepare_home
+
+    prepare_home(settings_of(config, directory))
+    door = Door(host, port or free_port(host), threads)
+    shell = child_variables(config, directory)
+    return supervise(door, shell, lambda: say(f"Rung is at {door.address}"), worker=not no_worker)
+
+
+def child_variables(config: Path | None, directory: Path | None) -> dict[str, str]:
+    """The variables that bring web and worker to the same configuration."""
+    shell = dict(variables(config))
+    if config is not None:
+        shell["RUNG_CONFIG"] = str(config.absolute())
+    if directory is not None:
+        shell["RUNG_MIGRATIONS"] = str(directory.absolute())
+    return shell
+
+
+def free_port(host: str) -> int:
+    """A port nobody listens at, at this moment."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def supervise(door: Door, shell: Mapping[str, str], ready: Callable[[], None], *, worker: bool = True) -> int:
+    """Run pages and worker until a signal comes or one of them ends by itself; then end both, the pages first.
+
+    `ready` is called once the pages answer. The exit code: 0 after a signal, 1 otherwise.
+    """
+    with _signals() as told:
+        pages = _start([*_GUNICORN, *_gunicorn_options(door), "dashboard.wsgi:app"], shell)
+        works = _start(_worker_command(shell), shell) if worker else None
+        children = {"the pages": pages} | ({"the worker": works} if works else {})
+        try:
+            _come_up(door, pages, told, ready)
+            return _watch(children, told)
+        finally:
+            _end(pages, _PAGES_END)
+            if works is not None:
+                _end(works, _WORKER_ENDS)
+
+
+_GUNICORN = (sys.executable, "-m", "gunicorn")
+
+
+def _gunicorn_options(door: Door) -> list[str]:
+    bind = f"[{door.host}]:{door.port}" if ":" in door.host else f"{door.host}:{door.port}"
+    return [
+        *("--bind", bind, "--worker-class", "gthread", "--workers", "1", "--threads", str(door.threads)),
+        *("--graceful-timeout", "10", "--keep-alive", "5", "--log-level", "warning", "--worker-tmp-dir", _in_memory()),
+        *("--limit-request-line", "4094", "--limit-request-fields", "60", "--limit-request-field_size", "8190"),
+    ]
+
+
+def _in_memory() -> str:
+    """Gunicorn touches a file as a sign of life; on a slow disk that would stop the pages."""
+    return next((folder for folder in ("/dev/shm", "/tmp") if os.access(folder, os.W_OK)), ".")  # noqa: S108  # see above
+
+
+def _worker_command(shell: Mapping[str, str]) -> list[str]:
+    config = ["--config", shell["RUNG_CONFIG"]] if shell.get("RUNG_CONFIG") else []
+    return [sys.executable, "-m", "dashboard", "worker", *config]
+
+
+def _start(command: list[str], shell: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """In a session of its own, so that Ctrl-C reaches the supervisor alone, and both end in order."""
+    return subprocess.Popen(command, env=dict(shell), start_new_session=True)  # noqa: S603  # our own programs
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    told: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda heard, _frame: told.append(heard)) for number in numbers}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _come_up(door: Door, pages: "subprocess.Popen[bytes]", told: list[int], ready: Callable[[], None]) -> None:
+    deadline = time.monotonic() + _COMES_UP
+    while pages.poll() is None and not told and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{door.address}/healthz", timeout=2):  # noqa: S310  # our own address
+                ready()
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(_LOOK)
+
+
+def _watch(children: "Mapping[str, subprocess.Popen[bytes]]", told: list[int]) -> int:
+    while not told:
+        for name, child in children.items():
+            if child.poll() is not None:
+                complain(f"rung: {name} ended by itself (exit code {child.returncode}); stopping")
+                return FAILED
+        time.sleep(_LOOK)
+    return DONE
+
+
+def _end(child: "subprocess.Popen[bytes]", patience: float) -> None:
+    """Ask, wait, and make an end in the end."""
+    if child.poll() is None:
+        child.terminate()
+    try:
+        child.wait(patience)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

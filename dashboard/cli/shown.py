@@ -1,0 +1,147 @@
+"""Results, plans and errors as text or as JSON."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import Any
+
+from dashboard.cli.told import holder_text
+from dashboard.core.plan import Action, Plan, Step
+from dashboard.core.run import Outcome, Result
+from dashboard.core.words import count, problem_text, span, verdict
+
+
+def say(text: str = "") -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def complain(text: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(f"{text}\n")
+
+
+def say_json(value: object) -> None:
+    """One document; moments as ISO 8601, secrets never."""
+    say(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
+
+
+def result_json(result: Result, code: int) -> dict[str, Any]:
+    """What `rung migrate --json` prints."""
+    return {
+        "run_id": result.run_id,
+        "environment": result.environment,
+        "outcome": result.outcome,
+        "exit_code": code,
+        "applied": result.applied,
+        "notes": result.notes,
+        "problem": result.problem,
+        "holder": result.holder,
+        "plan": plan_json(result.plan) if result.plan else None,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def show_result(result: Result) -> None:
+    """How a run ended, as its last lines. What went wrong goes to standard error."""
+    match result.outcome:
+        case Outcome.NOTHING:
+            say(f"{result.environment}: up to date. Nothing to do.")
+        case Outcome.APPLIED:
+            say(f"{result.environment}: up to date, {count(len(result.applied), 'file')} in {span(result.seconds)}.")
+        case _:
+            _show_trouble(result)
+
+
+def _show_trouble(result: Result) -> None:
+    kept = f", after {count(len(result.applied), 'file')} went through" if result.applied else ""
+    complain(f"{result.environment}: {result.outcome}{kept}.")
+    if result.holder is not None:
+        complain(f"The lock is {holder_text(result.holder)}.")
+    if result.problem is not None:
+        complain(problem_text(result.problem))
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """What `rung check --json` prints of one environment."""
+    return {
+        "environment": plan.environment,
+        "verdict": verdict(plan),
+        "digest": plan.digest,
+        "stops": plan.stops,
+        "notices": plan.notices,
+        "pending": [_step_json(step) for step in plan.steps],
+        "files": [{"filename": e.filename, "state": e.state, "note": e.note or None} for e in plan.entries],
+    }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {
+        "filename": step.migration.filename,
+        "action": step.action,
+        "transactional": step.script.transactional if step.script else None,
+        "statements": len(step.script.statements) if step.script else None,
+        "blocked": bool(step.gated) or step.unusable,
+        "findings": step.findings,
+        "refusal": step.refusal,
+    }
+
+
+def show_plan(plan: Plan) -> None:
+    """What would run on one environment, in order, with every finding."""
+    say(f"{plan.environment}: {verdict(plan)}")
+    for stop in plan.stops:
+        say(f"  stop     {stop}")
+    for step in plan.steps:
+        for line in _step_lines(step):
+            say(line)
+    for notice in plan.notices:
+        say(f"  note     {notice}")
+
+
+def _step_lines(step: Step) -> Iterator[str]:
+    word = "blocked" if step.gated or step.unusable else "adopt" if step.action is Action.ADOPT else step.action.value
+    yield f"  {word:<8} {step.migration.filename}"
+    if step.refusal is not None:
+        place = ":".join(
+            str(n) for n in (step.refusal.filename, step.refusal.line, step.refusal.column) if n is not None
+        )
+        yield f"           {place}: {step.refusal.message}"
+        yield from (f"               {line}" for line in step.refusal.excerpt.splitlines())
+        yield f"           What to do: {step.refusal.advice}"
+    for finding in step.findings:
+        yield f"           line {finding.line}, {finding.risk} ({finding.rule}): {finding.what}"
+        yield f"               {finding.statement}"
+        yield from (f"           Safer: {line}" for line in finding.safer.splitlines()[:1])
+        yield from (f"                  {line}" for line in finding.safer.splitlines()[1:])
+    if step.script is not None:
+        yield from (f"           {note}" for note in step.script.notes)
+    if step.unfinished is not None:
+        yield from (f"           {line}" for line in step.unfinished.evidence)
+
+
+def table(heads: list[str], rows: list[list[str]], style: Callable[[str], str | None] = lambda _: None) -> None:
+    """A table: lines and colours on a terminal, padded columns elsewhere. `style` names a cell's colour."""
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+        for row in (heads, *rows):
+            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*heads, box=box.SIMPLE_HEAD)
+    for row in rows:
+        drawn.add_row(*(Text(cell, style=style(cell) or "") for cell in row))
+    Console().print(drawn)

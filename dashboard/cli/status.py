@@ -1,0 +1,97 @@
+"""`rung status`: the environments side by side."""
+
+from pathlib import Path
+
+import click
+
+from dashboard.cli.asked import options, settings_of
+from dashboard.cli.codes import DONE, NOT_REACHABLE, REFUSED
+from dashboard.cli.shown import say, say_json, table
+from dashboard.core.matrix import Column, Matrix, Row
+from dashboard.core.plan import State
+
+_NEWEST = 5  # rows shown although everybody agrees about them
+
+_COLOURS: dict[str, str] = {
+    State.APPLIED: "green",
+    State.PENDING: "yellow",
+    State.OUT_OF_ORDER: "yellow",
+    State.UNFINISHED: "yellow",
+    State.FAILED: "red",
+    State.BLOCKED: "red",
+    State.EDITED: "magenta",
+    State.RENAMED: "magenta",
+    State.MISSING_FILE: "magenta",
+}
+
+
+@click.command(help="Compare the environments: what each of them has, newest first. All are asked at the same time.")
+@options()
+@click.option("--all", "everything", is_flag=True, help="All files, also those on which everybody agrees.")
+@click.option(
+    "--exit-code", is_flag=True, help="Exit with 3 when an environment is behind, 4 when one does not answer."
+)
+def status(config: Path | None, directory: Path | None, *, as_json: bool, everything: bool, exit_code: bool) -> int:
+    from dashboard.bootstrap import build
+
+    matrix = build(settings_of(config, directory)).compare.live()
+    if as_json:
+        say_json(_json(matrix))
+    else:
+        _show(matrix, everything=everything)
+    return _code(matrix) if exit_code else DONE
+
+
+def _code(matrix: Matrix) -> int:
+    if any(column.not_reachable for column in matrix.columns):
+        return NOT_REACHABLE
+    return REFUSED if any(column.behind for column in matrix.columns) else DONE
+
+
+def _show(matrix: Matrix, *, everything: bool) -> None:
+    rows = [row for place, row in enumerate(matrix.rows) if everything or place < _NEWEST or row.differs]
+    heads = ["migration", *(column.environment.name for column in matrix.columns)]
+    second = ["", *(column.headline for column in matrix.columns)]
+    cells = [[row.filename, *(cell.state.value if cell else "-" for cell in row.cells)] for row in rows]
+    table(heads, [second, *cells], _COLOURS.get)
+    hidden = len(matrix.rows) - len(rows)
+    if hidden:
+        say(f"… and {hidden} more on which all agree (--all shows them)")
+    for column in matrix.columns:
+        if column.not_reachable:
+            say(f"{column.environment.name} is not reachable: {column.not_reachable.reason}.")
+            say(f"What to do: {column.not_reachable.advice}")
+
+
+def _json(matrix: Matrix) -> dict[str, object]:
+    return {
+        "environments": [_column_json(column) for column in matrix.columns],
+        "migrations": [_row_json(row, matrix.columns) for row in matrix.rows],
+    }
+
+
+def _column_json(column: Column) -> dict[str, object]:
+    return {
+        "name": column.environment.name,
+        "headline": column.headline,
+        "behind": column.behind,
+        "applied": column.applied,
+        "edited": column.edited,
+        "blocked": column.blocked,
+        "server_version": column.server_version,
+        "last_applied": column.last_applied,
+        "not_reachable": column.not_reachable,
+    }
+
+
+def _row_json(row: Row, columns: tuple[Column, ...]) -> dict[str, object]:
+    names = (column.environment.name for column in columns)
+    return {
+        "filename": row.filename,
+        "states": {name: cell.state if cell else None for name, cell in zip(names, row.cells, strict=True)},
+        "notes": {
+            column.environment.name: cell.note
+            for column, cell in zip(columns, row.cells, strict=True)
+            if cell and cell.note
+        },
+    }

@@ -1,0 +1,59 @@
+"""`rung user`: let people into the dashboard."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dashboard.cli.asked import options, settings_of
+from dashboard.cli.shown import say
+from dashboard.core.access import Role
+
+if TYPE_CHECKING:
+    from dashboard.services.accounts import Accounts
+
+_ROLES = click.Choice([role.value for role in Role])
+
+
+@click.group(help="Let people into the dashboard: viewers look, operators apply, admins also force and manage.")
+def user() -> None:
+    pass
+
+
+def _accounts(config: Path | None, directory: Path | None) -> "tuple[Accounts, str]":
+    from dashboard.bootstrap import build, prepare_home
+
+    settings = settings_of(config, directory)
+    prepare_home(settings)
+    return build(settings).accounts, settings.public_url or "http://127.0.0.1:8000"
+
+
+@user.command(help="Make an account. Without a password, only one-time links open it.")
+@click.argument("email")
+@click.option("--role", type=_ROLES, default=Role.VIEWER.value, show_default=True)
+@click.option("--password-stdin", is_flag=True, help="Read a password from standard input.")
+@options(json=False)
+def add(email: str, role: str, config: Path | None, directory: Path | None, *, password_stdin: bool) -> None:
+    accounts, _ = _accounts(config, directory)
+    accounts.add(email, sys.stdin.readline().rstrip("\r\n") if password_stdin else None, Role(role))
+    say(f"{email} may come in as {role}. Now: rung user link {email}")
+
+
+@user.command(help="Print a link that signs in once.")
+@click.argument("email")
+@click.option("--minutes", type=click.IntRange(min=1, max=7 * 24 * 60), default=15, show_default=True)
+@options(json=False)
+def link(email: str, minutes: int, config: Path | None, directory: Path | None) -> None:
+    accounts, address = _accounts(config, directory)
+    say(f"{address}/sign-in/link/{accounts.make_link(email, minutes=minutes)}")
+
+
+@user.command(help="Give an account another role.")
+@click.argument("email")
+@click.argument("role", type=_ROLES)
+@options(json=False)
+def role(email: str, role: str, config: Path | None, directory: Path | None) -> None:
+    accounts, _ = _accounts(config, directory)
+    accounts.set_role(email, Role(role))
+    say(f"{email} is {role} from now on.")
