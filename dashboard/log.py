@@ -10,6 +10,7 @@ _FROM_LOGGING = (
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.CallsiteParameterAdder([structlog.processors.CallsiteParameter.PROCESS]),
     structlog.processors.format_exc_info,
 )
 _QUIET = ("procrastinate", "psycopg.pool")  # they tell of every job, with what we say anyway

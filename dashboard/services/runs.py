@@ -150,8 +150,9 @@ class Runs:
         try:
             environment = self._environment(begun.environment)
             attempt = _Attempt(self._home, begun, environment, self._read, scribe.report)
-            return apply(
-                environment, attempt.read, attempt.order, attempt.report, _question(scribe, leave), begun.run_id
+            stop = _question(scribe, leave)
+            return attempt.changed() or apply(
+                environment, attempt.read, attempt.order, attempt.report, stop, begun.run_id
             )
         except RungError as fault:
             _log.warning("run failed", extra={"run_id": begun.run_id, "reason": str(fault)})
@@ -209,11 +210,25 @@ class _Attempt:
 
     def read(self) -> Folder:
         self._folder = self._read()
-        if self._begun.planned is not None:
-            picture = take_picture(self._environment)
-            if isinstance(picture, Picture):
-                return rest_of(self._begun.planned, self._folder, picture)
-        return self._folder
+        picture = self._look()
+        return self._folder if picture is None else rest_of(self._begun.planned or {}, self._folder, picture)
+
+    def changed(self) -> Result | None:
+        """How the run ends where a file that is left of its plan is not what it was; None: it may go on."""
+        picture = self._look()
+        if picture is None:
+            return None
+        recorded = {row.filename for row in picture.ledger}
+        same = {(migration.filename, migration.raw_hash) for migration in self._read().migrations}
+        lost = [one for one in (self._begun.planned or {}).items() if one[0] not in recorded and one not in same]
+        return _other_file(self._begun, lost[0][0]) if lost else None
+
+    def _look(self) -> Picture | None:
+        """The target, where an earlier attempt had begun; None where there was none, and where it cannot be asked."""
+        if self._begun.planned is None:
+            return None
+        picture = take_picture(self._environment)
+        return picture if isinstance(picture, Picture) else None
 
     def report(self, event: Event) -> None:
         if isinstance(event, Planned) and self._begun.planned is None:
@@ -271,6 +286,17 @@ def _with_earlier_attempts(begun: rows.Begun, result: Result, in_history: tuple[
 def _failed(begun: rows.Begun, message: str, advice: str) -> Result:
     problem = Problem(begun.environment, message, advice)
     return Result(begun.run_id, begun.environment, Outcome.FAILED, problem=problem)
+
+
+def _other_file(begun: rows.Begun, filename: str) -> Result:
+    """A deploy brought another folder between two attempts."""
+    problem = Problem(
+        begun.environment,
+        f"{filename} is not what it was when the run began, and a run executes only what was shown",
+        "Look at the new plan, and ask again.",
+        filename=filename,
+    )
+    return Result(begun.run_id, begun.environment, Outcome.CHANGED, problem=problem)
 
 
 def _stopped_before(run_id: str, environment: str, who: str) -> Result:
