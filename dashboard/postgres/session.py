@@ -1,0 +1,388 @@
+"""The two connections of a run, and what every way of running a file needs of them."""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import psycopg
+from psycopg import errors
+from psycopg.pq.abc import PGresult
+
+from dashboard.core.environment import Environment
+from dashboard.core.errors import EnvironmentFault, Unusable
+from dashboard.core.events import FileRetrying, Notice, OutcomeUnknown, Reporter, StatementDone
+from dashboard.core.migration import Migration
+from dashboard.core.plan import Step
+from dashboard.core.record import Happening
+from dashboard.core.run import Problem, StopQuestion
+from dashboard.postgres import frame, history
+from dashboard.postgres.connect import Connection, dial
+from dashboard.postgres.diagnosis import NOTHING_KEPT, explain
+from dashboard.postgres.flight import SYNC, Broken, GaveUp, Landing, Leg, Message, Part, fly
+from dashboard.postgres.history import Author, Entry
+from dashboard.postgres.ledger import TAKEN
+from dashboard.postgres.lock import Busy, Held, Stopped, acquire
+from dashboard.postgres.observe import Survey, survey
+from dashboard.postgres.watch import Watch
+
+ATTEMPTS = 6  # the first and five more
+_IN_THE_WAY = ("55P03", "40P01", "40001")  # another session's doing: trying again is right
+_FIRST_PAUSE = 0.25  # seconds; doubles with every attempt
+_FIND_OUT = 60.0  # seconds to find out what became of a COMMIT
+_GRACE = 2.0  # seconds a server process gets to end by itself before it is told to
+
+_ROLL_BACK = (Message("ROLLBACK", Part.RESET), SYNC)
+_ALIVE = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1::pg_catalog.int4)"
+_END = "SELECT pg_catalog.pg_terminate_backend($1::pg_catalog.int4)"
+
+
+class Verdict(StrEnum):
+    """What became of one step."""
+
+    APPLIED = "applied"
+    TAKEN = "taken"  # another session recorded the file meanwhile; nothing of it was kept here
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How one step ended. `problem`: set unless it is applied or taken. `notes`: remarks for people."""
+
+    verdict: Verdict
+    problem: Problem | None = None
+    notes: tuple[str, ...] = ()
+
+
+def transaction(messages: Iterable[Message]) -> list[Leg]:
+    """A transaction of our own around messages of our own."""
+    return [Message("BEGIN", Part.BEGIN), *frame.own_state(), *messages, Message("COMMIT", Part.COMMIT), SYNC]
+
+
+def in_the_way(broken: Broken) -> bool:
+    """Whether another session was the reason. Two writers of one history (see `history.append`) count as well."""
+    return broken.sqlstate in _IN_THE_WAY or (broken.message.part is Part.HISTORY and broken.sqlstate == "23505")
+
+
+class Session:
+    """Control: holds the lock, looks and cancels; in autocommit for its whole life. Work: executes files.
+
+    Every method raises EnvironmentFault where the database does not let it work.
+
+    Attributes
+    ----------
+    author: of the rows of the history.
+    used: the work connection may carry what a file left behind.
+    unbroken: False once the lock had to be taken anew: what was planned before may no longer be true.
+
+    """
+
+    def __init__(self, environment: Environment, author: Author, report: Reporter, stop: StopQuestion) -> None:
+        self.environment, self.author, self.report, self.stop = environment, author, report, stop
+        self.unbroken, self.used = True, False
+        self._control: Connection | None = None
+        self._work: Connection | None = None
+        self._work_pid = 0
+        self._survey: Survey | None = None
+        self._held: Held | None = None
+
+    # --- connections ---
+
+    def working(self) -> Connection:
+        """The work connection, made where there is none."""
+        if self._work is None or self._work.closed:
+            self._work, self.used = dial(self.environment, purpose="work"), False
+            self._work_pid = self._work.info.backend_pid
+        return self._work
+
+    def close_work(self) -> None:
+        """The next file gets a new session."""
+        if self._work is not None:
+            self._work.close()
+        self._work = None
+
+    def close(self) -> None:
+        self.close_work()
+        if self._control is not None:
+            self._control.close()
+
+    @property
+    def controlling(self) -> Connection:
+        assert self._control is not None, "look first"  # noqa: S101  # a programmer's mistake
+        return self._control
+
+    @property
+    def known(self) -> Survey:
+        assert self._survey is not None, "look first"  # noqa: S101  # a programmer's mistake
+        return self._survey
+
+    @property
+    def held(self) -> Held:
+        assert self._held is not None, "lock first"  # noqa: S101  # a programmer's mistake
+        return self._held
+
+    # --- before the first file ---
+
+    def look(self) -> Survey:
+        """Ask the database what it has. Changes nothing, and takes no lock."""
+        fresh = self._control is None
+        if self._control is None:
+            self._control = dial(self.environment, purpose="control")
+        self._survey = survey(self._control, self.environment, own_session=not fresh)
+        return self._survey
+
+    def lock(self, wait: float) -> Held | Busy | Stopped:
+        """Take the runner's lock, waiting at most so many seconds. Look first."""
+        try:
+            got = acquire(self.controlling, self.environment.ledger_schema, wait, self.report, self.stop)
+        except psycopg.Error as wrong:
+            raise _lost(self.environment, "while it waited for the lock", str(wrong)) from wrong
+        if isinstance(got, Held):
+            self._held = got
+        return got
+
+    def prepare(self) -> None:
+        """Make ledger and history where they are missing. The lock has to be held."""
+        ledger = () if self.known.picture.ledger_exists else self.known.ledger.creation()
+        kept = () if self.known.history_exists else history.creation()
+        if not ledger and not kept:
+            return
+        landing = fly(self.working(), transaction([*ledger, *kept]))
+        self.used = True
+        if landing.broken is not None:
+            self.close_work()
+            raise _cannot_prepare(self.environment, self.known, landing.broken)
+        if landing.lost is not None:
+            raise _lost(self.environment, "while ledger and history were made", landing.lost.reason)
+
+    # --- flying ---
+
+    def fly(self, legs: Iterable[Leg], migration: Migration) -> tuple[Landing, Watch]:
+        """Fly with a file's statements on board: each one done is reported, notices too, and somebody watches."""
+        work = self.working()
+        say: Callable[[str], None] = lambda said: self.report(Notice(migration.filename, said))  # noqa: E731  # two users
+        watch = Watch(work, self.controlling, self.stop, say)
+
+        def notice(said: errors.Diagnostic) -> None:
+            say(f"{said.severity}: {said.message_primary}")
+
+        work.add_notice_handler(notice)
+        try:
+            landing = fly(work, legs, answered=_Stopwatch(migration.filename, self.report), tick=watch)
+        finally:
+            work.remove_notice_handler(notice)
+        self.used = True
+        return landing, watch
+
+    def ask(self, connection: Connection, message: Message, deadline: float = float("inf")) -> str | None:
+        """The first field of the answer to one message. deadline: by `time.monotonic()`."""
+        landing = fly(connection, [message, SYNC], tick=_until(deadline))
+        if landing.broken is not None:
+            raise landing.broken.error
+        if landing.lost is not None:
+            raise psycopg.OperationalError(landing.lost.reason)
+        return landing.value(Part.ASK)
+
+    # --- the history ---
+
+    def rows(self, *entries: Entry) -> list[Message]:
+        """What adds rows to the history."""
+        return [message for entry in entries for message in history.append(self.author, entry)]
+
+    def record(self, *entries: Entry) -> None:
+        """Roll back whatever is open, then write to the history. Where that fails, it is reported and stops nothing."""
+        failure: object = None
+        try:
+            landing = fly(self.working(), [*_ROLL_BACK, *transaction(self.rows(*entries))])
+            self.used = True
+            failure = landing.broken.error if landing.broken else landing.lost and landing.lost.reason
+        except EnvironmentFault as fault:
+            failure = fault
+        if failure:
+            self.report(Notice(None, f"the history could not be written: {failure}"))
+
+    # --- how a file ends ---
+
+    def retry(self, migration: Migration, broken: Broken, watch: Watch, attempt: int) -> str | None:
+        """Say why it did not go through, then wait, longer each time. Answers who wants to stop meanwhile."""
+        pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311  # jitter, not a secret
+        said = broken.error.diag.message_primary or str(broken.error)
+        message = "; ".join([said, *(f"blocked by {blocker}" for blocker in watch.blockers)])
+        self.report(FileRetrying(migration.filename, attempt, ATTEMPTS, broken.sqlstate, message, pause))
+        remark = f"attempt {attempt} of {ATTEMPTS} was rolled back, {broken.sqlstate}: {message}"
+        self.record(Entry(Happening.NOTE, migration, remark=remark))
+        deadline, who = time.monotonic() + pause, self.stop()
+        while who is None and time.monotonic() < deadline:
+            time.sleep(min(0.1, pause))
+            who = self.stop()
+        return who
+
+    def taken(self, step: Step, broken: Broken) -> Finish | None:
+        """Set where the ledger refused the row because another session has recorded the file."""
+        if broken.sqlstate != "23505" and TAKEN not in str(broken.error):
+            return None
+        if not self.in_ledger(step):
+            return None
+        return Finish(Verdict.TAKEN, notes=("another session recorded it meanwhile; nothing of it was kept here",))
+
+    def in_ledger(self, step: Step) -> bool:
+        """Roll back whatever is open, then ask on the work connection."""
+        fly(self.working(), _ROLL_BACK)
+        return self._in_ledger(self.working(), step)
+
+    def ended(
+        self,
+        step: Step,
+        problem: Problem,
+        *,
+        started_at: str | None = None,
+        cancelled_by: str | None = None,
+        subject: str | None = None,
+    ) -> Finish:
+        """A file that failed or was cancelled: roll back, and put it into the history."""
+        if cancelled_by is not None:
+            problem = replace(problem, message=f"cancelled by {cancelled_by}", detail=problem.message, hint=None)
+        entry = Entry(Happening.FAILED, step.migration, with_text=True, started_at=started_at, problem=problem)
+        self.record(replace(entry, subject=subject))
+        return Finish(Verdict.CANCELLED if cancelled_by else Verdict.FAILED, problem)
+
+    def problem(self, step: Step, broken: Broken, watch: Watch, kept: str = NOTHING_KEPT) -> Problem:
+        """Why the server refused a message of a file's flight. `kept`: what of the file stays, as a sentence."""
+        told = explain(self.environment.name, step.migration, broken.message.statement, broken.error, kept)
+        if watch.blockers and broken.sqlstate == "55P03":
+            told = replace(told, detail="\n".join(f"Blocked by {blocker}." for blocker in watch.blockers))
+        match broken.message.part:
+            case Part.FRAME if frame.LOST_LOCK in str(broken.error):
+                message = "the runner's lock was lost while the file ran"
+                return replace(told, message=message, advice=f"{kept} Run again.", sqlstate=None)
+            case Part.FRAME:
+                return replace(
+                    told,
+                    message="the file ended the transaction it runs in, or removed its row from the ledger",
+                    advice="What it committed by itself is kept, the rest is not. Look at what is there, take the "
+                    "transaction control out of what it calls, and run again.",
+                    sqlstate=None,
+                )
+            case Part.HISTORY:
+                return self._unwritable(told, kept, "history", "rung.history")
+            case Part.LEDGER:
+                return self._unwritable(told, kept, "ledger", self.known.ledger.name)
+            case _:
+                return told
+
+    def _unwritable(self, told: Problem, kept: str, what: str, table: str) -> Problem:
+        user = self.known.user
+        grant = f"Role {user} has to write there: GRANT SELECT, INSERT ON {table} TO {user};"
+        advice = f"{kept} {grant if told.sqlstate == '42501' else 'Look at the table and its triggers.'}"
+        return replace(told, message=f"the {what} could not be written: {told.message}", advice=advice)
+
+    # --- when an answer was lost ---
+
+    def find_out(self, step: Step, reason: str, notes: tuple[str, ...], cancelled_by: str | None) -> Finish:
+        """The answer to COMMIT did not come: wait until the old server process is gone, then believe the ledger.
+
+        COMMIT is never sent again.
+        """
+        filename, began = step.migration.filename, time.monotonic()
+        self.report(OutcomeUnknown(filename, reason))
+        self.close_work()
+        there = self._settle(step, began + _FIND_OUT)
+        waited = f"the outcome was unknown for {time.monotonic() - began:.1f} s"
+        if there is None:
+            return Finish(Verdict.UNKNOWN, _still_unknown(self.environment.name, filename, reason))
+        if there:
+            return Finish(Verdict.APPLIED, notes=(*notes, f"{waited}; it is applied (checked)"))
+        problem = Problem(
+            environment=self.environment.name,
+            message=f"the connection was lost ({reason}); {waited}; it is not applied (checked)",
+            advice="Run again.",
+            filename=filename,
+        )
+        return self.ended(step, problem, cancelled_by=cancelled_by)
+
+    def _settle(self, step: Step, deadline: float) -> bool | None:
+        """Whether the ledger has the file; None where the database would not say until the deadline."""
+        while time.monotonic() < deadline:
+            try:
+                control = self._hold_again(deadline)
+                self._wait_for_end(control, deadline)
+                return self._in_ledger(control, step, deadline)
+            except (EnvironmentFault, psycopg.Error, GaveUp):
+                time.sleep(0.2)  # the server may be restarting
+        return None
+
+    def _hold_again(self, deadline: float) -> Connection:
+        """The control connection with the lock; both anew where they were lost too."""
+        if self._control is not None and not self._control.closed:
+            landing = fly(self._control, [frame.check(self.held), SYNC], tick=_until(deadline))
+            if landing.broken is None and landing.lost is None:
+                return self._control
+            self._control.close()
+        self.unbroken, self._control = False, None
+        self.look()
+        if not isinstance(self.lock(max(0.0, deadline - time.monotonic())), Held):
+            raise GaveUp
+        return self.controlling
+
+    def _wait_for_end(self, control: Connection, deadline: float) -> None:
+        """A process that lives on without us may still commit. After a moment of grace it is told to end."""
+        pid, told_at = (str(self._work_pid),), time.monotonic() + _GRACE
+        while self.ask(control, Message(_ALIVE, Part.ASK, pid), deadline) == "t":
+            if time.monotonic() >= deadline:
+                raise GaveUp
+            if time.monotonic() >= told_at:
+                self.ask(control, Message(_END, Part.ASK, pid), deadline)
+            time.sleep(0.1)
+
+    def _in_ledger(self, connection: Connection, step: Step, deadline: float = float("inf")) -> bool:
+        return self.ask(connection, self.known.ledger.has(step.migration.filename), deadline) == "t"
+
+
+class _Stopwatch:
+    """Reports every statement of a file that the server has finished, with the time since the answer before."""
+
+    def __init__(self, filename: str, report: Reporter) -> None:
+        self._filename, self._report, self._since = filename, report, time.monotonic()
+
+    def __call__(self, message: Message, result: PGresult) -> None:
+        now = time.monotonic()
+        if message.statement is not None:
+            seconds = now - self._since
+            self._report(StatementDone(self._filename, message.statement.index, seconds, result.command_tuples))
+        self._since = now
+
+
+def _until(deadline: float) -> Callable[[], None]:
+    def tick() -> None:
+        if time.monotonic() >= deadline:
+            raise GaveUp("no answer in time")  # noqa: TRY003  # a signal to the flight
+
+    return tick
+
+
+def _lost(environment: Environment, when: str, reason: str) -> Unusable:
+    first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
+    return Unusable(environment.name, f"the connection was lost {when} ({first})", "Run again.")
+
+
+def _still_unknown(environment: str, filename: str, reason: str) -> Problem:
+    return Problem(
+        environment=environment,
+        message=f"the connection was lost ({reason}), and the database could not be asked since whether it is applied",
+        advice="Run again when the database answers: the ledger is read first, and decides whether the file runs.",
+        filename=filename,
+    )
+
+
+def _cannot_prepare(environment: Environment, known: Survey, broken: Broken) -> Unusable:
+    said = broken.error.diag.message_primary or str(broken.error)
+    if broken.sqlstate == "42501":
+        where = "DATABASE" if "CREATE SCHEMA" in broken.message.sql else "SCHEMA"
+        name = known.database if where == "DATABASE" else environment.ledger_schema
+        advice = f'As the owner: GRANT CREATE ON {where} "{name}" TO {known.user};'
+    else:
+        advice = "Nothing was changed. Look at what is in the way, and run again."
+    return Unusable(environment.name, f"its ledger and history cannot be made: {said}", advice)
