@@ -4,11 +4,13 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from dashboard.bootstrap import Services, build
 from dashboard.core.environment import Environment
 from dashboard.core.errors import BadValue, MissingVariable
 from dashboard.core.run import Actor, ActorKind, Door
@@ -54,6 +56,11 @@ def settings_of(config: Path | None, directory: Path | None) -> Settings:
     if config is not None and not config.is_file():
         raise click.BadParameter(f"there is no file {config}", param_hint="--config")
     return load(variables(config), start=Path.cwd(), config=config, directory=directory)
+
+
+def services_of(settings: Settings) -> Services:
+    """The verbs for a command that asks the environments themselves: home may be missing, or not made yet."""
+    return build(replace(settings, home=None))
 
 
 def person() -> Actor:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dashboard.cli.asked import chosen, options, settings_of
+from dashboard.cli.asked import chosen, options, services_of, settings_of
 from dashboard.cli.codes import DONE, NOT_REACHABLE, REFUSED
 from dashboard.cli.shown import complain, plan_json, say_json, show_plan
 from dashboard.core.matrix import Look
@@ -27,9 +27,7 @@ def check(name: str | None, config: Path | None, directory: Path | None, *, as_j
 
 
 def _looks(settings: Settings, name: str | None) -> list[Look]:
-    from dashboard.bootstrap import build
-
-    compare = build(settings).compare
+    compare = services_of(settings).compare
     if name == "all":
         return compare.looks()
     return [compare.look(chosen(settings, name).name)]

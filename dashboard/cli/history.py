@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dashboard.cli.asked import chosen, options, settings_of
+from dashboard.cli.asked import chosen, options, services_of, settings_of
 from dashboard.cli.codes import DONE, FAILED
 from dashboard.cli.shown import complain, say, say_json, table
 from dashboard.core.record import HistoryRow
@@ -20,11 +20,9 @@ _ENV = "The environment; local, or else the first one, if it is left out."
 def history(
     name: str | None, config: Path | None, directory: Path | None, limit: int, *, as_json: bool, verify: bool
 ) -> int:
-    from dashboard.bootstrap import build
-
     settings = settings_of(config, directory)
     environment = chosen(settings, name)
-    service = build(settings).history
+    service = services_of(settings).history
     if verify:
         report = service.verify(environment.name)
         if as_json:
@@ -49,6 +47,6 @@ def _cells(row: HistoryRow) -> list[str]:
         file += f", statement {row.statement}"
     if row.reason:
         what += f", because: {row.reason}"
-    elif row.message:
+    elif row.message and row.sqlstate:
         what += f": {row.message.splitlines()[0]}"
     return [absolute(row.finished_at), what, file, f"{row.actor} ({row.actor_kind}, {row.door})", span(row.seconds)]

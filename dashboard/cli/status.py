@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dashboard.cli.asked import options, settings_of
+from dashboard.cli.asked import options, services_of, settings_of
 from dashboard.cli.codes import DONE, NOT_REACHABLE, REFUSED
 from dashboard.cli.shown import say, say_json, table
 from dashboard.core.matrix import Column, Matrix, Row
@@ -32,9 +32,7 @@ _COLOURS: dict[str, str] = {
     "--exit-code", is_flag=True, help="Exit with 3 when an environment is behind, 4 when one does not answer."
 )
 def status(config: Path | None, directory: Path | None, *, as_json: bool, everything: bool, exit_code: bool) -> int:
-    from dashboard.bootstrap import build
-
-    matrix = build(settings_of(config, directory)).compare.live()
+    matrix = services_of(settings_of(config, directory)).compare.live()
     if as_json:
         say_json(_json(matrix))
     else:
