@@ -6,6 +6,7 @@ from typing import Any
 Read = Callable[[Any], Any]
 Prune = Callable[["Node", str], bool]
 
+_names: dict[type, str] = {}  # a message's own DESCRIPTOR is slow to ask, and bulk INSERTs have millions of nodes
 _readers: dict[tuple[str, str], Read] = {}
 
 
@@ -21,7 +22,7 @@ class Node:
 
     def __init__(self, message: Any) -> None:
         self.message = message
-        self.type: str = message.DESCRIPTOR.name
+        self.type: str = _name_of(message)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -58,7 +59,7 @@ class Node:
 
 def node_of(message: Any) -> Any:
     """A parser's message as a plain value or a Node, its wrappers taken off."""
-    name = message.DESCRIPTOR.name
+    name = _name_of(message)
     if name == "Node":
         which = message.WhichOneof("node")
         return node_of(getattr(message, which)) if which else None
@@ -74,16 +75,18 @@ def walk(root: Node, prune: Prune | None = None) -> Iterator[Node]:
     stack = [root.message]
     while stack:
         message = stack.pop()
-        if message.DESCRIPTOR.name == "Node":
+        name = _name_of(message)
+        if name == "Node":
             which = message.WhichOneof("node")
             if which:
                 stack.append(getattr(message, which))
-            continue
-        node = Node(message)
-        if node.type not in _LEAVES:
-            if node.type != "List":
-                yield node
-            stack.extend(reversed(list(_children(node, prune))))
+        elif name == "List":
+            stack.extend(reversed(message.items))
+        elif name not in _LEAVES:
+            node = Node(message)
+            yield node
+            if name not in _CHILDLESS:
+                stack.extend(reversed(list(_children(node, prune))))
 
 
 def find(root: Node, *types: str) -> Iterator[Node]:
@@ -96,6 +99,14 @@ def first_location(root: Node) -> int | None:
     places = [place for node in walk(root) if (place := node.get("location")) is not None and place >= 0]
     # The parser writes no location as 0 as well as -1, so 0 counts only where nothing else is known.
     return min((place for place in places if place), default=0 if places else None)
+
+
+def _name_of(message: Any) -> str:
+    kind = type(message)
+    name = _names.get(kind)
+    if name is None:
+        name = _names[kind] = str(message.DESCRIPTOR.name)
+    return name
 
 
 def _children(node: Node, prune: Prune | None) -> Iterator[Any]:
@@ -123,6 +134,7 @@ def _make_reader(descriptor: Any, name: str) -> Read:
 
 
 _LEAVES = frozenset({"String", "Integer", "Float", "Boolean", "BitString"})
+_CHILDLESS = frozenset({"A_Const", "A_Star", "ParamRef"})
 _PLAIN: dict[str, Read] = {
     "String": lambda message: message.sval,
     "Integer": lambda message: message.ival,

@@ -1,15 +1,231 @@
 """The review: a batch of pending migrations becomes scripts with findings, in the same order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
-from dashboard.core.migration import Migration
-from dashboard.core.safety.finding import Reviewed
+from dashboard.core.body import Body, read_body
+from dashboard.core.commands import switched_on
+from dashboard.core.migration import Migration, Refusal
+from dashboard.core.parser import SyntaxFault
+from dashboard.core.safety.batch import Batch
+from dashboard.core.safety.finding import Finding, Reviewed, RiskClass
+from dashboard.core.safety.names import shown
+from dashboard.core.safety.rule import BODY, DYNAMIC, Remark, Rule
+from dashboard.core.safety.rules import RULES
+from dashboard.core.safety.rules.opaque import UNREADABLE
+from dashboard.core.script import parse
+from dashboard.core.statement import Statement, parse_fragment
+from dashboard.core.tree import Node, first_location, walk
+
+Seen = set[Statement]  # the functions that were looked into for one statement
+
+_BY_NODE: dict[str, list[Rule]] = {}
+for _rule in RULES:
+    for _type in _rule.on:
+        _BY_NODE.setdefault(_type, []).append(_rule)
 
 
 def review(batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
     """Parse and judge the pending files of one environment, in the order they will run.
 
     The batch is judged as a whole: a table that an earlier pending file creates (without IF NOT EXISTS) may be dropped
-    by a later one, a function that an earlier one defines is looked into where a later one calls it.
+    by a later one, a function that an earlier one defines is looked into where a later one calls it. Trouble in here
+    never lets a file pass: what cannot be judged is a finding that blocks.
     """
-    raise NotImplementedError
+    known = Batch()
+    return tuple(_review_file(migration, known) for migration in batch)
+
+
+def _review_file(migration: Migration, batch: Batch) -> Reviewed:
+    try:
+        script = parse(migration)
+    except Exception as error:  # noqa: BLE001  # a bug of ours, or of the parser's, must not let the file run
+        return Reviewed(migration, None, _cannot_parse(migration, error))
+    if isinstance(script, Refusal):
+        return Reviewed(migration, None, script)
+    batch.begin_file(transactional=script.transactional)
+    found = {finding: None for statement in script.statements for finding in _judged(statement, batch)}
+    return Reviewed(migration, script, None, tuple(sorted(found, key=lambda finding: finding.line)))
+
+
+def _judged(statement: Statement, batch: Batch) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        found += _judge(statement, batch, set())
+        batch.learn(statement)
+    except Exception as error:  # noqa: BLE001  # as above
+        found.append(_failed(statement, "the review", error))
+    return found
+
+
+def _judge(statement: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
+    """What the rules say of a statement and of everything that it executes."""
+    tree = statement.tree
+    if tree is None:
+        yield _finding(UNREADABLE, Remark("is nested too deeply to be read"), statement, None)
+        return
+    told: set[tuple[str, str]] = set()
+    for node in walk(tree, _is_not_executed):
+        if node.type in _BY_NODE:
+            yield from _ask(node.type, node, statement, batch, told)
+        if node.type == "FuncCall":
+            yield from _look_into_call(node, statement, batch, seen)
+    if tree.type == "DoStmt":
+        yield from _judge_body(statement, batch, seen)
+
+
+def _ask(kind: str, node: Node, statement: Statement, batch: Batch, told: set[tuple[str, str]]) -> Iterator[Finding]:
+    """What the rules for this kind of node have to say that was not yet told of this statement."""
+    for rule in _BY_NODE.get(kind, ()):
+        try:
+            for remark in rule.judge(node, batch):
+                if (rule.name, remark.what) not in told:
+                    told.add((rule.name, remark.what))
+                    yield _finding(rule, remark, statement, node)
+        except Exception as error:  # noqa: BLE001  # as above; the other rules still speak
+            yield _failed(statement, f"rule {rule.name}", error)
+
+
+# --- bodies: DO blocks, and functions of this batch that the migration calls ---
+
+
+def _look_into_call(call: Node, statement: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
+    """What the functions do that this call may mean, told at the line of the call."""
+    for definition in batch.definitions(call.funcname):
+        if definition not in seen:
+            seen.add(definition)
+            line = statement.line_at(call.location)
+            for inner in _judge_body(definition, batch, seen):
+                what = f"calls {shown(*call.funcname)}(), which {inner.what}"
+                yield replace(inner, line=line, statement=statement.first_line, what=what)
+
+
+def _judge_body(definition: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
+    foreign = list(_ask(BODY, definition.tree, definition, batch, set()))
+    if foreign:
+        yield from foreign
+        return
+    try:
+        body = read_body(definition)
+    except SyntaxFault as fault:
+        remark = Remark(f"runs a body that cannot be read: {fault.message}")
+        yield _finding(UNREADABLE, remark, definition, definition.tree)
+        return
+    yield from _judge_parts(body, batch, seen)
+
+
+def _judge_parts(body: Body, batch: Batch, seen: Seen) -> Iterator[Finding]:
+    for statement in body.statements:
+        yield from _judge(statement, batch, seen)
+        batch.learn(statement, certain=False)
+    for expression in body.dynamic:
+        yield from _judge(expression, batch, seen)  # the functions that make the text
+        yield from _judge_dynamic(expression, batch, seen)
+
+
+def _judge_dynamic(expression: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
+    """A text that stands there in full is judged as if it stood outside; any other is opaque."""
+    text = _literal(expression.tree.target_list[0].val) if expression.tree is not None else None
+    try:
+        statements = parse_fragment(text, expression.line) if text is not None else None
+    except SyntaxFault:
+        statements = None
+    if statements is None:
+        yield from _ask(DYNAMIC, expression.tree, expression, batch, set())
+        return
+    for statement in statements:
+        yield from _judge(statement, batch, seen)
+        batch.learn(statement, certain=False)
+
+
+def _literal(expression: Any) -> str | None:  # a node
+    """The text of a constant, or of constants put together with `||`."""
+    match expression:
+        case Node(type="A_Const") if isinstance(expression.constant, str):
+            return str(expression.constant)
+        case Node(type="TypeCast"):
+            return _literal(expression.arg)
+        case Node(type="A_Expr") if expression.name == ("||",):
+            parts = _literal(expression.lexpr), _literal(expression.rexpr)
+            return None if parts[0] is None or parts[1] is None else parts[0] + parts[1]
+        case _:
+            return None
+
+
+# --- what a migration carries without executing it ---
+
+_CARRIED = frozenset(
+    {
+        ("AlterPolicyStmt", "qual"),
+        ("AlterPolicyStmt", "with_check"),
+        ("CreateFunctionStmt", "parameters"),
+        ("CreateFunctionStmt", "sql_body"),
+        ("CreatePolicyStmt", "qual"),
+        ("CreatePolicyStmt", "with_check"),
+        ("CreateTrigStmt", "when_clause"),
+        ("IndexStmt", "index_params"),  # only immutable functions may stand there, and those cannot write
+        ("IndexStmt", "where_clause"),
+        ("PublicationTable", "where_clause"),
+        ("RuleStmt", "actions"),
+        ("RuleStmt", "where_clause"),
+        ("ViewStmt", "query"),
+        ("CreateStmt", "table_elts"),  # defaults and checks of a table that has no row yet
+        ("CreateStmt", "constraints"),
+        ("CreateDomainStmt", "constraints"),
+        ("CreateStatsStmt", "exprs"),
+    }
+)
+
+
+def _is_not_executed(node: Node, field: str) -> bool:
+    if (node.type, field) in _CARRIED:
+        return True
+    match node.type, field:
+        case "ExplainStmt", "query":
+            return not switched_on(node.options, "analyze")
+        case "CreateTableAsStmt", "query":
+            return bool(node.into.skip_data)
+        case "AlterTableCmd", "def":
+            return node.subtype in ("AT_ColumnDefault", "AT_SetExpression")
+        case "Constraint", "raw_expr":  # not validated yet; or generated, and then immutable as in an index
+            return bool(node.skip_validation) or node.contype == "CONSTR_GENERATED"
+        case _:
+            return False
+
+
+# --- findings ---
+
+
+def _finding(rule: Rule, remark: Remark, statement: Statement, node: Node | None) -> Finding:
+    place = remark.at or (None if node is statement.tree else node)
+    return Finding(
+        rule=rule.name,
+        risk=rule.risk,
+        line=statement.line_at(first_location(place)) if place is not None else statement.line,
+        statement=statement.first_line,
+        what=remark.what,
+        safer=remark.safer or rule.safer,
+        blocks=rule.blocks,
+    )
+
+
+def _failed(statement: Statement, who: str, error: Exception) -> Finding:
+    return Finding(
+        rule="analyser-failed",
+        risk=RiskClass.OPAQUE,
+        line=statement.line,
+        statement=statement.first_line,
+        what=f"could not be judged: {who} failed with {type(error).__name__}",
+        safer="Read the statement yourself, and please report this: it is a fault of Rung's.",
+        blocks=True,
+    )
+
+
+def _cannot_parse(migration: Migration, error: Exception) -> Refusal:
+    return Refusal(
+        migration.filename,
+        "analyser-failed",
+        f"it could not be read: {type(error).__name__}",
+        "Please report this: it is a fault of Rung's.",
+    )

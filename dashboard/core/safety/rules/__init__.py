@@ -1,1 +1,6 @@
-"""One file per family of rules; each rule is data and a pure function."""
+"""All rules, one file per family. This is the one place where a family is registered."""
+
+from dashboard.core.safety.rule import Rule
+from dashboard.core.safety.rules import columns, dropping, opaque, rows, session
+
+RULES: tuple[Rule, ...] = (*dropping.RULES, *rows.RULES, *columns.RULES, *opaque.RULES, *session.RULES)

@@ -1,0 +1,270 @@
+"""What the pending files make before the statement that is judged: only that may be destroyed without a word."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from dashboard.core.safety.names import path_of
+from dashboard.core.statement import Statement
+from dashboard.core.tree import Node, find
+
+Path = tuple[str, ...]  # the parts of a name as they stand in the file
+Key = tuple[str, str]  # schema and name
+_TEMPORARY = "pg_temp"
+
+KINDS = {
+    "OBJECT_TABLE": "relation",
+    "OBJECT_FOREIGN_TABLE": "relation",
+    "OBJECT_MATVIEW": "relation",
+    "OBJECT_VIEW": "relation",
+    "OBJECT_SEQUENCE": "relation",
+    "OBJECT_TYPE": "type",
+    "OBJECT_DOMAIN": "type",
+    "OBJECT_SCHEMA": "schema",
+    "OBJECT_EXTENSION": "extension",
+}
+"""The parser's types of objects -> the kinds a batch remembers."""
+
+
+class Batch:
+    """Grows while a batch is judged, statement by statement, in the order it will run.
+
+    New is only what a CREATE without IF NOT EXISTS made, outside of any block that may be skipped. A name without a
+    schema counts as one of `public`, or of the first schema of a `SET search_path` earlier in the same file.
+    """
+
+    def __init__(self) -> None:
+        self._new: set[Path] = set()  # ("relation", schema, name), ("type", schema, name), …
+        self._columns: dict[Key, set[str]] = {}  # the columns that were added to a table
+        self._functions: dict[Key, list[Statement]] = {}
+        self._prepared: set[str] = set()
+        self._schema = "public"
+        self._transactional = True
+        self._unknown = itertools.count(1)
+        self._certain = True
+
+    # --- questions ---
+
+    def has_new(self, kind: str, path: Path) -> bool:
+        """Whether this batch made it. Kinds: relation (tables, views, sequences, …), type, schema, extension."""
+        key = self._key(kind, path)
+        return key[0] == _TEMPORARY or (kind, *key) in self._new
+
+    def has_new_table(self, relation: Node) -> bool:
+        """The same for a `RangeVar`."""
+        return self.has_new("relation", path_of(relation))
+
+    def has_new_column(self, relation: Node, column: str) -> bool:
+        """Whether this batch added the column, or its whole table."""
+        table = self._key("relation", path_of(relation))
+        return self.has_new_table(relation) or column in self._columns.get(table, ())
+
+    def definitions(self, path: Path) -> tuple[Statement, ...]:
+        """The CREATE FUNCTION statements of this batch that a call of that name may mean."""
+        return tuple(self._functions.get(self._key("function", path), ()))
+
+    def has_prepared(self, name: str) -> bool:
+        """Whether this file prepared a statement of that name."""
+        return name in self._prepared
+
+    # --- what happens ---
+
+    def begin_file(self, *, transactional: bool) -> None:
+        """The next file starts in a fresh session: no temporary tables, no prepared statements, the usual path."""
+        self._transactional = transactional
+        self._prepared.clear()
+        self._forget_inside(_TEMPORARY)
+        self._schema = "public"
+
+    def learn(self, statement: Statement, *, certain: bool = True) -> None:
+        """Take in what a judged statement does; `certain` is False inside a body, where a branch may skip it."""
+        self._certain = certain
+        if statement.tree is not None:
+            self._learn(statement.tree, statement)
+
+    def _learn(self, tree: Node, statement: Statement) -> None:
+        if tree.type == "CreateFunctionStmt":
+            self._functions.setdefault(self._key("function", tree.funcname), []).append(statement)
+        elif tree.type == "CreateSchemaStmt":
+            self._create_schema(tree, statement)
+        elif tree.type in self._handlers:
+            self._handlers[tree.type](self, tree)
+        for call in find(tree, "FuncCall") if tree.type in ("SelectStmt", "CallStmt") else ():
+            if call.funcname[-1] == "set_config":
+                self._schema = self._unknown_schema()
+
+    # --- keys ---
+
+    def _key(self, kind: str, path: Path) -> Key:
+        if kind in ("schema", "extension"):
+            return "", path[-1]
+        if len(path) > 1:
+            return (_TEMPORARY if path[-2].startswith(_TEMPORARY) else path[-2]), path[-1]
+        hides = (kind, _TEMPORARY, path[-1]) in self._new  # a temporary table hides one of the same name
+        return (_TEMPORARY if hides else self._schema), path[-1]
+
+    def _unknown_schema(self) -> str:
+        return f"?{next(self._unknown)}"
+
+    def _make(self, kind: str, key: Key, *, new: bool = True) -> None:
+        (self._new.add if new and self._certain else self._new.discard)((kind, *key))
+
+    def _forget(self, kind: str, key: Key) -> None:
+        self._new.discard((kind, *key))
+        if kind == "relation":
+            self._columns.pop(key, None)
+
+    def _forget_inside(self, *schemas: str) -> None:
+        self._new = {entry for entry in self._new if entry[1] not in schemas}
+        self._columns = {table: columns for table, columns in self._columns.items() if table[0] not in schemas}
+
+    def _rename(self, kind: str, old: Key, new: Key) -> None:
+        """What was new stays new under its new name; anything else makes the new name an old thing."""
+        is_new = self._certain and (kind, *old) in self._new
+        columns = self._columns.get(old) if self._certain and kind == "relation" else None
+        self._forget(kind, old)
+        self._forget(kind, new)
+        if is_new:
+            self._new.add((kind, *new))
+        if columns:
+            self._columns[new] = columns
+
+    # --- one handler per type of node that makes, moves or drops something ---
+
+    def _create_table(self, tree: Node) -> None:
+        self._create_relation(tree.relation, tree.oncommit, unsure=tree.if_not_exists)
+
+    def _create_foreign_table(self, tree: Node) -> None:
+        self._create_table(tree.base_stmt)
+
+    def _create_table_as(self, tree: Node) -> None:
+        self._create_relation(tree.into.rel, tree.into.on_commit, unsure=tree.if_not_exists)
+
+    def _select_into(self, tree: Node) -> None:
+        if tree.into_clause is not None:
+            self._create_relation(tree.into_clause.rel, tree.into_clause.on_commit)
+
+    def _create_view(self, tree: Node) -> None:
+        self._create_relation(tree.view, unsure=tree.replace)
+
+    def _create_sequence(self, tree: Node) -> None:
+        self._create_relation(tree.sequence, unsure=tree.if_not_exists)
+
+    def _create_relation(self, relation: Node, on_commit: str = "", *, unsure: bool = False) -> None:
+        if relation.relpersistence == "t" or relation.schemaname.startswith(_TEMPORARY):
+            # Outside a transaction, ON COMMIT DROP takes it away at once.
+            stays = self._transactional or on_commit != "ONCOMMIT_DROP"
+            self._make("relation", (_TEMPORARY, relation.relname), new=stays)
+        elif not (self._certain and unsure):
+            self._make("relation", (relation.schemaname or self._schema, relation.relname))
+
+    def _create_type(self, tree: Node) -> None:
+        path = path_of(tree.get("typevar")) or tree.get("type_name") or tree.get("domainname")
+        self._make("type", self._key("type", path))
+
+    def _create_schema(self, tree: Node, statement: Statement) -> None:
+        if tree.schemaname and not (self._certain and tree.if_not_exists):
+            self._make("schema", ("", tree.schemaname))
+        outer, self._schema = self._schema, tree.schemaname or self._unknown_schema()
+        for element in tree.schema_elts:
+            self._learn(element, statement)
+        self._schema = outer
+
+    def _create_extension(self, tree: Node) -> None:
+        if not (self._certain and tree.if_not_exists):
+            self._make("extension", ("", tree.extname))
+
+    def _drop(self, tree: Node) -> None:
+        kind = KINDS.get(tree.remove_type)
+        for thing in tree.objects if kind else ():
+            self._forget(str(kind), self._key(str(kind), path_of(thing)))
+        # The definitions of functions stay: looking into one too many is the safe mistake.
+
+    def _discard(self, tree: Node) -> None:
+        if tree.target in ("DISCARD_ALL", "DISCARD_TEMP"):
+            self._forget_inside(_TEMPORARY)
+        if tree.target == "DISCARD_ALL":
+            self._prepared.clear()
+            self._schema = "public"
+
+    def _rename_thing(self, tree: Node) -> None:
+        if tree.rename_type == "OBJECT_COLUMN":
+            self._rename_column(tree)
+        elif tree.rename_type == "OBJECT_SCHEMA":
+            # What lies in either schema is no longer known by its name.
+            self._forget_inside(tree.subname, tree.newname)
+            self._rename("schema", ("", tree.subname), ("", tree.newname))
+        elif tree.rename_type in KINDS:
+            kind = KINDS[tree.rename_type]
+            old = self._key(kind, path_of(tree.relation or tree.object))
+            self._rename(kind, old, (old[0], tree.newname))
+
+    def _rename_column(self, tree: Node) -> None:
+        columns = self._columns.get(self._key("relation", path_of(tree.relation)), set())
+        stays_new = self._certain and tree.subname in columns
+        columns -= {tree.subname, tree.newname}
+        columns |= {tree.newname} if stays_new else set()
+
+    def _move(self, tree: Node) -> None:
+        kind = KINDS.get(tree.object_type)
+        if kind in ("relation", "type"):
+            old = self._key(kind, path_of(tree.relation or tree.object))
+            self._rename(kind, old, (tree.newschema, old[1]))
+        self._forget("schema", ("", tree.newschema))  # it may now hold something older than itself
+
+    def _alter_table(self, tree: Node) -> None:
+        if tree.objtype not in KINDS:
+            return
+        table = self._key("relation", path_of(tree.relation))
+        for command in tree.cmds:
+            definition = command.get("def")
+            match command.subtype:
+                case "AT_AddColumn" if self._certain and not command.missing_ok:
+                    self._columns.setdefault(table, set()).add(definition.colname)
+                case "AT_DropColumn":
+                    self._columns.get(table, set()).discard(command.name)
+                case "AT_AttachPartition" if not self.has_new_table(definition.name):
+                    self._forget("relation", table)  # it now holds the rows of an older table
+                case "AT_AddInherit" if not self.has_new_table(tree.relation):
+                    self._forget("relation", self._key("relation", path_of(definition)))
+                case _:
+                    pass
+
+    def _set(self, tree: Node) -> None:
+        if tree.name not in ("search_path", "") or (tree.is_local and not self._transactional):
+            return
+        if tree.kind in ("VAR_RESET", "VAR_RESET_ALL", "VAR_SET_DEFAULT"):
+            self._schema = "public"
+        elif tree.name == "search_path":
+            schemas = [schema for argument in tree.args if (schema := argument.constant) != "$user"]
+            known = self._certain and schemas and isinstance(schemas[0], str) and "," not in schemas[0]
+            self._schema = schemas[0] if known else self._unknown_schema()
+
+    def _prepare(self, tree: Node) -> None:
+        if self._certain:
+            self._prepared.add(tree.name)
+
+    def _deallocate(self, tree: Node) -> None:
+        self._prepared -= {tree.name} if tree.name else set(self._prepared)
+
+    _handlers: ClassVar[dict[str, Callable[[Any, Any], None]]] = {
+        "AlterObjectSchemaStmt": _move,
+        "AlterTableStmt": _alter_table,
+        "CompositeTypeStmt": _create_type,
+        "CreateDomainStmt": _create_type,
+        "CreateEnumStmt": _create_type,
+        "CreateExtensionStmt": _create_extension,
+        "CreateForeignTableStmt": _create_foreign_table,
+        "CreateRangeStmt": _create_type,
+        "CreateSeqStmt": _create_sequence,
+        "CreateStmt": _create_table,
+        "CreateTableAsStmt": _create_table_as,
+        "DeallocateStmt": _deallocate,
+        "DiscardStmt": _discard,
+        "DropStmt": _drop,
+        "PrepareStmt": _prepare,
+        "RenameStmt": _rename_thing,
+        "SelectStmt": _select_into,
+        "VariableSetStmt": _set,
+        "ViewStmt": _create_view,
+    }
