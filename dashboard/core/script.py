@@ -25,7 +25,8 @@ class Script:
     transactional: True: one transaction holds them all. False: each runs alone, in autocommit.
     begin: the statement that opens the file's transaction; carries the options of the file's own BEGIN, if it has one
         (`BEGIN ISOLATION LEVEL SERIALIZABLE`).
-    notes: sentences for people: "its own BEGIN and COMMIT are left out", "no statement, recorded as applied".
+    notes: sentences for people: "it has no statement; it is recorded as applied". That a file's own BEGIN and COMMIT
+        are left out is no news: most files have them.
 
     """
 
@@ -198,7 +199,7 @@ def _script(source: _Source, statements: tuple[Statement, ...]) -> Script | Refu
         statements=tuple(replace(statement, index=index) for index, statement in enumerate(inner, start=1)),
         transactional=alone is None,
         begin=_begin_with_options(begin.tree) if begin else "BEGIN",
-        notes=tuple(_notes(inner, begin, alone)),
+        notes=tuple(_notes(inner, alone)),
     )
 
 
@@ -277,9 +278,7 @@ def _begin_with_options(begin: Node) -> str:
     return f"BEGIN {asked}".rstrip()
 
 
-def _notes(inner: Sequence[Statement], begin: Statement | None, alone: Statement | None) -> Iterator[str]:
-    if begin is not None:
-        yield "its own BEGIN and COMMIT are left out: the transaction that holds it also records it"
+def _notes(inner: Sequence[Statement], alone: Statement | None) -> Iterator[str]:
     if not inner:
         yield "it has no statement; it is recorded as applied"
     if alone is not None:
