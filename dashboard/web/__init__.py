@@ -6,6 +6,7 @@ from flask import Flask
 from dashboard.bootstrap import Services
 from dashboard.web import assets, environment, errors, health, history, matrix, migration, run, security, signin
 from dashboard.web.current import Desk
+from dashboard.web.pieces import visible
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
@@ -16,7 +17,12 @@ def create_app(services: Services) -> Flask:
     """The pages of these services; `services.settings` says where they live and the key of their tokens."""
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, MAX_FORM_PARTS=FIELD_LIMIT, MAX_FORM_MEMORY_SIZE=BODY_LIMIT)
-    app.jinja_options = {"undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_options = {
+        "undefined": jinja2.StrictUndefined,
+        "finalize": visible,
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+    }
     app.url_map.merge_slashes = False
     site = security.site_of(services.settings.public_url, services.settings.secret_key)
     app.extensions["rung"] = Desk(services, site)

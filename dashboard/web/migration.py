@@ -21,7 +21,6 @@ from dashboard.web.pieces import (
     moment_of,
     name_of,
     refusal_view,
-    visible,
 )
 from dashboard.web.security import needs
 from dashboard.web.signs import NOT_HERE, NOT_KNOWN, state_of
@@ -126,7 +125,7 @@ def _code(migration: Migration, step: Step | None) -> tuple[CodeLine, ...]:
 def coloured(text: str) -> tuple[tuple[tuple[str, str], ...], ...]:
     """Lines of pieces of text with the class of their colour; at most `SHOWN` lines."""
     if len(text) > COLOURED:
-        return tuple(((visible(line), ""),) for line in LINE_END.split(text)[:SHOWN])
+        return tuple(((line, ""),) for line in LINE_END.split(text)[:SHOWN])
     return tuple(tuple(line) for line in _lines(text))[:SHOWN]
 
 
@@ -134,10 +133,10 @@ def _lines(text: str) -> Iterator[list[tuple[str, str]]]:
     line: list[tuple[str, str]] = []
     for colour, value in _tokens(LINE_END.sub("\n", text)):
         first, *others = value.split("\n")
-        line.append((visible(first), colour))
+        line.append((first, colour))
         for other in others:
             yield [piece for piece in line if piece[0]]
-            line = [(visible(other), colour)]
+            line = [(other, colour)]
     if any(piece for piece, _ in line):
         yield [piece for piece in line if piece[0]]
 

@@ -16,6 +16,7 @@ from dashboard.core.words import absolute, ago, count, place, problem_text, span
 from dashboard.web.pages import FileName, FindingView, Moment, ProblemView, RunLine, Sign
 from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING
 
+HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})  # control, format, line and paragraph separators
 HUES = {
     RiskClass.DESTRUCTIVE: "danger",
     RiskClass.OPAQUE: "danger",
@@ -137,8 +138,11 @@ def _summary(run: RunView) -> str:
     )
 
 
-def visible(text: str) -> str:
-    """The text with characters that steer a terminal or turn its direction made visible: `⟨U+202E⟩`."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(f"⟨U+{ord(c):04X}⟩" if c != "\t" and category(c) in ("Cc", "Cf") else c for c in text)
+def visible(value: object) -> object:
+    """What every template prints passes here; `Markup`, numbers and plain text go through as they are.
+
+    Characters that turn a text's direction, hide in it or steer a terminal are shown as `⟨U+202E⟩`.
+    """
+    if type(value) is not str or (value.isascii() and value.isprintable()):
+        return value
+    return "".join(f"⟨U+{ord(c):04X}⟩" if category(c) in HIDDEN and c not in "\t\n\r" else c for c in value)

@@ -44,7 +44,7 @@ def sign_in() -> AnyResponse:
     if len(password.encode()) > LONGEST_PASSWORD or len(email) > LONGEST_ADDRESS:
         raise TooLong
     accounts = current.services().accounts
-    wait = accounts.wait(email)
+    wait = accounts.wait(email, address=request.remote_addr or "")
     if wait > 0:
         raise Throttled(retry_after=math.ceil(wait))
     token = accounts.sign_in(email, password, address=request.remote_addr or "")

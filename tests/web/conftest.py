@@ -1,0 +1,90 @@
+"""Real pages of real services on a real home, with three real environments."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from flask import Flask
+
+from dashboard.bootstrap import Services, build
+from dashboard.core.environment import Environment, Policies, Secret
+from dashboard.settings import Settings
+from dashboard.web import create_app
+from tests.cast import Cast
+from tests.conftest import Write
+
+FILES = {
+    "001_create_users.sql": "BEGIN;\nCREATE TABLE users (id int PRIMARY KEY, is_admin boolean);\nCOMMIT;\n",
+    "002_create_teams.sql": "CREATE TABLE teams (id int PRIMARY KEY);\n",
+    "003_add_email.sql": "-- where to write to\nALTER TABLE users ADD COLUMN email text;\n",
+    "004_drop_is_admin.sql": "ALTER TABLE users DROP COLUMN is_admin;\n",
+    "005_create_tasks.sql": "CREATE TABLE tasks (id int PRIMARY KEY);\n",
+}
+LEDGER = (
+    "CREATE TABLE IF NOT EXISTS public._migrations_applied"
+    " (filename text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT pg_catalog.now())"
+)
+NOWHERE = Secret("postgresql://rung@127.0.0.1:1/nowhere")
+
+Applied = Callable[..., None]
+
+
+@pytest.fixture
+def names(folder_path: Path, write: Write) -> tuple[str, ...]:
+    """Five files, of which the fourth is destructive."""
+    for name, text in FILES.items():
+        write(folder_path, name, text)
+    return tuple(FILES)
+
+
+@pytest.fixture
+def settings(environments: tuple[Environment, ...], folder_path: Path, home_url: Secret) -> Settings:
+    *others, production = environments
+    protected = replace(production, policies=Policies(protected=True))
+    return Settings(folder_path.parent, folder_path, (*others, protected), home_url, "RUNG_HOME_URL")
+
+
+@pytest.fixture
+def services(settings: Settings) -> Iterator[Services]:
+    built = build(settings)
+    yield built
+    built.close()
+
+
+@pytest.fixture
+def app(services: Services) -> Flask:
+    made = create_app(services)
+    made.testing = False  # an error has to become a page, as it does for people
+    return made
+
+
+@pytest.fixture
+def cast(app: Flask, services: Services) -> Cast:
+    return Cast(app, services)
+
+
+@pytest.fixture
+def applied(settings: Settings, services: Services) -> Applied:
+    """`applied("local", *names)`: another tool's ledger has these files; and home has looked."""
+
+    def fill(environment: str, *names: str) -> None:
+        url = settings.environment(environment).url
+        assert url is not None
+        with psycopg.connect(url.reveal(), autocommit=True) as connection:
+            connection.execute(LEDGER.encode())
+            for name in names:
+                connection.execute("INSERT INTO public._migrations_applied (filename) VALUES (%s)", (name,))
+        services.compare.live()
+
+    return fill
+
+
+@pytest.fixture
+def three(names: tuple[str, ...], applied: Applied) -> tuple[str, ...]:
+    """Local has all files, staging lacks the last, production lacks the last three (one of them destructive)."""
+    applied("local", *names)
+    applied("staging", *names[:4])
+    applied("production", *names[:2])
+    return names
