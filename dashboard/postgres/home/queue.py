@@ -175,7 +175,7 @@ class Desk:
     def _app(self) -> procrastinate.App:
         connector = procrastinate.PsycopgConnector(
             conninfo="",
-            kwargs=parameters(self.home, purpose="worker") | {"autocommit": True, "prepare_threshold": None},
+            kwargs=parameters(self.home, purpose="worker") | {"prepare_threshold": None},
             configure=_set_path,
             min_size=1,
             max_size=self.concurrency + 4,
