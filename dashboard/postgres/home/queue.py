@@ -225,6 +225,7 @@ class Desk:
 
 
 async def _set_path(connection: AsyncConnection[Any]) -> None:
+    await connection.set_autocommit(True)
     await connection.execute(PATH)
 
 
