@@ -1,0 +1,121 @@
+"""Who may do what: every route times every role, from the URL map itself. What is not listed here is forbidden."""
+
+import itertools
+import re
+
+import pytest
+from flask import Flask
+from werkzeug.routing import Rule
+
+from dashboard.bootstrap import Services
+from dashboard.core.access import EVERYWHERE, Role
+from dashboard.web import create_app, security
+from tests.cast import EMAILS, Cast, words
+
+OPEN = {"signin.show", "signin.sign_in", "signin.show_link", "signin.redeem", "static", "health.show"}
+LOOKERS = {Role.VIEWER, Role.OPERATOR, Role.ADMIN}
+MAY = {
+    "matrix.show": LOOKERS,
+    "matrix.fragment": LOOKERS,
+    "environment.show": LOOKERS,
+    "environment.fragment": LOOKERS,
+    "environment.apply": {Role.OPERATOR, Role.ADMIN},
+    "migration.show": LOOKERS,
+    "run.show": LOOKERS,
+    "run.fragment": LOOKERS,
+    "run.stop": LOOKERS,  # by the run's own environment: see test_run.py
+    "history.show": LOOKERS,
+    "signin.sign_out": LOOKERS,
+}
+VALUES = {
+    "name": "staging",
+    "filename": "001_create_users.sql",
+    "run_id": "018f2b6e-0000-7000-8000-000000000000",
+    "token": "x",
+}
+NOBODY_IS_HERE = {"run.show", "run.fragment", "run.stop"}  # no such run: 404 for who may ask
+
+
+def rules(app: Flask) -> list[Rule]:
+    return [rule for rule in app.url_map.iter_rules() if rule.endpoint not in OPEN]
+
+
+def path_of(rule: Rule) -> str:
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: VALUES[found[1]], rule.rule)
+
+
+def methods_of(rule: Rule) -> set[str]:
+    return (rule.methods or set()) - {"HEAD", "OPTIONS"}
+
+
+def test_every_route_stands_in_this_table(app: Flask) -> None:
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == OPEN | MAY.keys()
+
+
+def test_a_view_that_does_not_say_who_may_use_it_stops_the_start(services: Services) -> None:
+    app = create_app(services)
+    app.add_url_rule("/forgotten", view_func=lambda: "secret")
+    with pytest.raises(AssertionError, match="do not say who may use them"):
+        security.refuse_unmarked(app)
+
+
+def test_nobody_gets_in_without_signing_in(app: Flask, three: tuple[str, ...], cast: Cast) -> None:
+    for rule in rules(app):
+        for method in methods_of(rule):
+            answer = cast.anybody.client.open(path_of(rule), method=method)
+            if method == "GET" and not path_of(rule).startswith("/fragments/"):
+                assert (answer.status_code, answer.location.split("?")[0]) == (302, "/sign-in"), rule
+            else:
+                assert answer.status_code == 401, rule
+            assert "002_create_teams" not in answer.text
+
+
+def test_each_role_may_do_what_the_table_says(app: Flask, three: tuple[str, ...], cast: Cast) -> None:
+    for rule, role in itertools.product(rules(app), Role):
+        if rule.endpoint == "signin.sign_out":
+            continue
+        for method in methods_of(rule):
+            person = cast.of(role)
+            form = {"csrf": person.token()} if method == "POST" else None
+            status = person.client.open(path_of(rule), method=method, data=form).status_code
+            if role not in MAY[rule.endpoint]:
+                assert status == 403, (rule, role)
+            elif rule.endpoint in NOBODY_IS_HERE:
+                assert status == 404, (rule, role)
+            else:
+                assert status in (200, 303, 409), (rule, role)
+
+
+def test_a_refusal_says_who_may(three: tuple[str, ...], cast: Cast) -> None:
+    answer = cast.viewer.post("/environments/staging/apply")
+    assert answer.status_code == 403
+    assert "viewer@example.com may not apply on staging. Operators and admins may." in words(answer)
+
+
+def test_a_role_for_one_environment_ends_there(three: tuple[str, ...], cast: Cast, services: Services) -> None:
+    services.accounts.set_role(EMAILS[Role.OPERATOR], Role.VIEWER, "production")
+    assert cast.operator.post("/environments/production/apply").status_code == 403
+    assert cast.operator.post("/environments/staging/apply").status_code == 409  # allowed; the form is empty
+
+
+def test_an_environment_one_may_not_look_at_reads_like_one_that_is_not_there(
+    three: tuple[str, ...], cast: Cast, services: Services
+) -> None:
+    services.accounts.set_role(EMAILS[Role.VIEWER], None, EVERYWHERE)
+    services.accounts.set_role(EMAILS[Role.VIEWER], Role.VIEWER, "staging")
+    hidden, absent = cast.viewer.get("/environments/production"), cast.viewer.get("/environments/nowhere")
+    assert (hidden.status_code, absent.status_code) == (404, 404)
+    assert words(hidden).replace("production", "nowhere") == words(absent)
+
+
+def test_a_role_that_was_lowered_counts_at_once(three: tuple[str, ...], cast: Cast, services: Services) -> None:
+    assert cast.operator.post("/environments/staging/apply").status_code == 409
+    services.accounts.set_role(EMAILS[Role.OPERATOR], Role.VIEWER)
+    assert cast.operator.post("/environments/staging/apply").status_code == 403
+
+
+def test_somebody_without_any_role_sees_nothing(three: tuple[str, ...], cast: Cast, services: Services) -> None:
+    services.accounts.set_role(EMAILS[Role.VIEWER], None)
+    answer = cast.viewer.get("/")
+    assert answer.status_code == 403
+    assert "staging" not in answer.text
