@@ -117,8 +117,9 @@ def _add_events(home: Connection, run_id: str, attempt: int, events: Sequence[Wr
     home.execute(
         """
         WITH told AS (
-            SELECT * FROM pg_catalog.unnest(%(numbers)s::integer[], %(ages)s::float8[], %(events)s::text[])
-                       AS told (number, age, event)
+            SELECT * FROM ROWS FROM (pg_catalog.unnest(%(numbers)s::integer[]),
+                                     pg_catalog.unnest(%(ages)s::float8[]),
+                                     pg_catalog.unnest(%(events)s::text[])) AS told (number, age, event)
              WHERE NOT EXISTS (SELECT FROM home.run_event AS e WHERE e.run_id = %(run)s
                                   AND e.attempt = %(attempt)s AND e.number = told.number)
         )
