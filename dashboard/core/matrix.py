@@ -54,9 +54,11 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether the environments disagree about this file, or one of them has something to say about it."""
-        states = {cell.state if cell else None for cell in self.cells}
-        return states != {State.APPLIED}
+        """Whether the environments disagree about this file, or one of them has something to say about it.
+
+        An environment that was never reached says nothing, and a name that was replaced by a new one is settled.
+        """
+        return any(cell is not None and not _is_settled(cell) for cell in self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,10 @@ def _column(look: Look) -> Column:
         last_applied=max(moments, default=None),
         not_reachable=look.not_reachable,
     )
+
+
+def _is_settled(cell: Entry) -> bool:
+    return cell.state is State.APPLIED or (cell.state is State.RENAMED and cell.ledger is not None)
 
 
 def _to_adopt(entry: Entry) -> bool:

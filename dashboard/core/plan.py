@@ -1,12 +1,13 @@
 """Files, ledger and history become a plan: what would run on one environment, in which order, or why not."""
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dashboard.core.environment import Environment, Policy
-from dashboard.core.migration import HASH_VERSION, Folder, Migration, Refusal, number_of
+from dashboard.core.migration import HASH_VERSION, Folder, Migration, Refusal, number_of, order_of
 from dashboard.core.picture import AppliedFile, LedgerRow, Picture, UnfinishedFile
 from dashboard.core.safety.finding import Finding, Reviewed
 from dashboard.core.script import Script
@@ -133,7 +134,7 @@ def make_plan(environment: Environment, folder: Folder, picture: Picture, review
     in_ledger = {row.filename: row for row in picture.ledger}
     in_folder = {migration.filename: migration for migration in folder.migrations}
     renames = _renames(in_folder, in_ledger, picture)
-    entries = _entries(in_folder, in_ledger, picture, renames)
+    entries = _entries(in_folder, in_ledger, picture, renames, folder.refusals)
     steps = _steps([entry for entry in entries if entry.filename not in in_ledger], picture, renames, review)
     entries = _with_blocks(entries, steps)
     return Plan(
@@ -141,23 +142,25 @@ def make_plan(environment: Environment, folder: Folder, picture: Picture, review
         entries=entries,
         steps=steps,
         stops=_stops(environment, folder, entries),
-        notices=_notices(environment, entries),
+        notices=_notices(environment, folder, entries),
         digest=_digest(environment, entries, steps),
     )
 
 
 def _renames(in_folder: dict[str, Migration], in_ledger: dict[str, LedgerRow], picture: Picture) -> dict[str, str]:
-    """New name -> old name, for pending files with exactly the content of a missing one."""
-    gone = {
-        applied.normalised_hash: name
-        for name, applied in picture.applied.items()
-        if name in in_ledger
-        and name not in in_folder
-        and applied.normalised_hash
-        and applied.hash_version == HASH_VERSION
-    }
-    pending = (migration for name, migration in in_folder.items() if name not in in_ledger)
-    return {m.filename: gone[m.normalised_hash] for m in pending if m.normalised_hash in gone and m.text.strip()}
+    """New name -> old name, for pending files with exactly the content of a missing one, each old name used once."""
+    taken = {applied.renamed_from for applied in picture.applied.values()}
+    gone: dict[str, list[str]] = {}
+    for name, applied in sorted(picture.applied.items()):
+        missing = name in in_ledger and name not in in_folder and name not in taken
+        if missing and applied.normalised_hash and applied.hash_version == HASH_VERSION:
+            gone.setdefault(applied.normalised_hash, []).append(name)
+    renames = {}
+    for migration in sorted(in_folder.values(), key=order_of):
+        candidates = gone.get(migration.normalised_hash)
+        if candidates and migration.filename not in in_ledger and migration.text.strip():
+            renames[migration.filename] = candidates.pop(0)
+    return renames
 
 
 def _entries(
@@ -165,11 +168,13 @@ def _entries(
     in_ledger: dict[str, LedgerRow],
     picture: Picture,
     renames: dict[str, str],
+    refusals: Sequence[Refusal],
 ) -> tuple[Entry, ...]:
-    names = sorted(in_folder.keys() | in_ledger.keys(), key=lambda name: (number_of(name), name))
     newest = max((number_of(name) for name in in_ledger), default=-1)
     unfinished = {file.filename: file for file in picture.unfinished}
     failed = {file.filename: file for file in picture.failed}
+    refused = {refusal.filename: refusal.message for refusal in refusals}
+    known = in_folder.keys() | in_ledger.keys() | unfinished.keys() | refused.keys()
     adopted = {a.renamed_from: a.filename for a in picture.applied.values() if a.renamed_from} | {
         old: new for new, old in renames.items()
     }
@@ -177,19 +182,21 @@ def _entries(
     def entry(name: str) -> Entry:
         migration, row, applied = in_folder.get(name), in_ledger.get(name), picture.applied.get(name)
         made = Entry(name, State.PENDING, migration=migration, ledger=row, applied=applied)
+        if name in refused:
+            return replace(made, state=State.EDITED if row else State.BLOCKED, note=refused[name])
         if row is not None:
             return _recorded(made, adopted)
         if name in renames:
             return replace(made, state=State.RENAMED, note=f"applied here as {renames[name]}")
         if name in unfinished:
-            return replace(made, state=State.UNFINISHED, note=_unfinished_note(unfinished[name]))
+            return replace(made, state=State.UNFINISHED, note=_unfinished_note(unfinished[name], migration))
         if name in failed:
             return replace(made, state=State.FAILED, note=failed[name].message)
         if migration is not None and migration.number < newest:
             return replace(made, state=State.OUT_OF_ORDER, note=_newer_applied(newest))
         return made
 
-    return tuple(entry(name) for name in names)
+    return tuple(entry(name) for name in sorted(known, key=lambda name: (number_of(name), name)))
 
 
 def _recorded(entry: Entry, adopted: dict[str, str]) -> Entry:
@@ -212,9 +219,14 @@ def _newer_applied(newest: int) -> str:
     return f"newer files up to number {newest} are applied"
 
 
-def _unfinished_note(file: UnfinishedFile) -> str:
+def _unfinished_note(file: UnfinishedFile, migration: Migration | None) -> str:
+    done = f"stopped after {file.statements_done} finished statements"
+    if migration is None:
+        return f"{done}, and no longer in the folder"
+    if file.interrupted is None and file.normalised_hash != migration.normalised_hash:
+        return f"{done}, and its text was changed since"
     if file.interrupted is None:
-        return f"stopped after {file.statements_done} finished statements; the next run goes on from there"
+        return f"{done}; the next run goes on from there"
     return " ".join((f"statement {file.interrupted} was started, and its end is not known.", *file.evidence))
 
 
@@ -233,10 +245,10 @@ def _steps(pending: Sequence[Entry], picture: Picture, renames: dict[str, str], 
 
 def _step(reviewed: Reviewed, unfinished: UnfinishedFile | None) -> Step:
     step = Step(reviewed.migration, Action.RUN, reviewed.script, reviewed.findings, reviewed.refusal, unfinished)
-    if unfinished is None or step.script is None or step.script.transactional:
+    if unfinished is None or step.script is None:
         return replace(step, unfinished=None)
     same_text = unfinished.normalised_hash == reviewed.migration.normalised_hash
-    if unfinished.interrupted is None and same_text:
+    if unfinished.interrupted is None and same_text and not step.script.transactional:
         return replace(step, action=Action.RESUME, resume_after=unfinished.statements_done)
     return step
 
@@ -284,11 +296,18 @@ def _stops(environment: Environment, folder: Folder, entries: tuple[Entry, ...])
 
 
 def _is_out_of_order(entry: Entry, newest: int) -> bool:
-    return entry.ledger is None and entry.state is not State.RENAMED and number_of(entry.filename) < newest
+    waiting = entry.migration is not None and entry.ledger is None and entry.state is not State.RENAMED
+    return waiting and number_of(entry.filename) < newest
 
 
-def _notices(environment: Environment, entries: tuple[Entry, ...]) -> tuple[str, ...]:
+def _notices(environment: Environment, folder: Folder, entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    newest = max((number_of(entry.filename) for entry in entries if entry.ledger), default=-1)
     notices = []
+    if environment.policies.duplicate_numbers is Policy.WARN:
+        notices += [
+            f"{' and '.join(m.filename for m in group)} have the same number {group[0].number}; they run by name."
+            for group in folder.duplicates
+        ]
     for entry in entries:
         match entry.state:
             case State.EDITED if environment.policies.edited is Policy.WARN:
@@ -297,20 +316,26 @@ def _notices(environment: Environment, entries: tuple[Entry, ...]) -> tuple[str,
                 notices.append(f"{entry.filename} is applied here and missing from the folder.")
             case State.RENAMED if entry.ledger is None:
                 notices.append(f"{entry.filename} is {entry.note}; the new name is recorded, nothing runs again.")
-            case State.OUT_OF_ORDER if environment.policies.out_of_order is Policy.WARN:
-                notices.append(f"{entry.filename} is out of order: {entry.note}. It runs all the same.")
+            case State.UNFINISHED if entry.migration is None:
+                notices.append(f"{entry.filename} was begun here and is missing from the folder.")
             case _:
                 pass
+        if environment.policies.out_of_order is Policy.WARN and _is_out_of_order(entry, newest):
+            notices.append(f"{entry.filename} is out of order: {_newer_applied(newest)}. It runs all the same.")
     return tuple(notices)
 
 
 def _digest(environment: Environment, entries: tuple[Entry, ...], steps: tuple[Step, ...]) -> str:
-    digest = hashlib.sha256(environment.name.encode())
-    for entry in entries:
-        raw_hash = entry.migration.raw_hash if entry.migration else "-"
-        recorded = "ledger" if entry.ledger else "-"
-        digest.update(f"\n{entry.filename}\t{raw_hash}\t{recorded}\t{entry.state}".encode())
-    for step in steps:
-        rules = ",".join(f"{finding.rule}:{finding.line}:{finding.blocks}" for finding in step.findings)
-        digest.update(f"\n{step.migration.filename}\t{step.action}\t{step.resume_after}\t{rules}".encode())
-    return digest.hexdigest()
+    """JSON, because a ledger may hold any name: no separator of ours could not be part of one."""
+    files = [
+        (entry.filename, entry.migration and entry.migration.raw_hash, entry.ledger is not None, entry.state)
+        for entry in entries
+    ]
+    work = [
+        (
+            *(step.migration.filename, step.action, step.resume_after, step.renamed_from, step.unusable),
+            [(finding.rule, finding.line, finding.blocks) for finding in step.findings],
+        )
+        for step in steps
+    ]
+    return hashlib.sha256(json.dumps([environment.name, files, work]).encode()).hexdigest()
