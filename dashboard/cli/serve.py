@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -73,14 +74,22 @@ def free_port(host: str) -> int:
         return port
 
 
-def supervise(door: Door, shell: Mapping[str, str], ready: Callable[[], None], *, worker: bool = True) -> int:
+def supervise(
+    door: Door,
+    shell: Mapping[str, str],
+    ready: Callable[[], None],
+    *,
+    worker: bool = True,
+    log: IO[str] | None = None,
+) -> int:
     """Run pages and worker until a signal comes or one of them ends by itself; then end both, the pages first.
 
-    `ready` is called once the pages answer. The exit code: 0 after a signal, 1 otherwise.
+    `ready` is called once the pages answer. `log` takes what both print; without it, it goes where our own words go.
+    The exit code: 0 after a signal, 1 otherwise.
     """
     with _signals() as told:
-        pages = _start([*_GUNICORN, *_gunicorn_options(door), "dashboard.wsgi:app"], shell)
-        works = _start(_worker_command(shell), shell) if worker else None
+        pages = _start([*_GUNICORN, *_gunicorn_options(door), "dashboard.wsgi:app"], shell, log)
+        works = _start(_worker_command(shell), shell, log) if worker else None
         children = {"the pages": pages} | ({"the worker": works} if works else {})
         try:
             _come_up(door, pages, told, ready)
@@ -113,9 +122,11 @@ def _worker_command(shell: Mapping[str, str]) -> list[str]:
     return [sys.executable, "-m", "dashboard", "worker", *config]
 
 
-def _start(command: list[str], shell: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _start(command: list[str], shell: Mapping[str, str], log: IO[str] | None) -> "subprocess.Popen[bytes]":
     """In a session of its own, so that Ctrl-C reaches the supervisor alone, and both end in order."""
-    return subprocess.Popen(command, env=dict(shell), start_new_session=True)  # noqa: S603  # our own programs
+    return subprocess.Popen(  # noqa: S603  # our own programs
+        command, env=dict(shell), start_new_session=True, stdout=log, stderr=log
+    )
 
 
 @contextmanager

@@ -380,6 +380,7 @@ def _run(program: Path, *words: str, folder: Path, owner: pwd.struct_passwd | No
                 cwd=folder,
                 env=_VARIABLES,
                 umask=0o077,
+                start_new_session=True,  # Ctrl-C is for us; half a cluster helps nobody
                 **who,
             )
         except OSError as wrong:

@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import dashboard
 from dashboard.core.environment import Environment
-from dashboard.core.errors import DemoFault
+from dashboard.core.errors import DemoFault, EmbeddedServerFault
 from dashboard.core.migration import SIZE_LIMIT, Folder, Migration, read_migration
 from dashboard.core.run import Actor, ActorKind, Door, Order, Outcome
 from dashboard.folder import read_folder
@@ -93,7 +94,7 @@ class Demo:
 
     Attributes
     ----------
-    folder: `rung.toml`, `.env` (0600) and the demo's own copy of the sample in `migrations/`.
+    folder: `rung.toml`, `.env` (0600), a `log`, and the demo's own copy of the sample in `migrations/`.
     server: one cluster with the databases home, local, staging and production.
     made: whether this start made it, instead of finding it as it was left.
 
@@ -116,13 +117,22 @@ def opened(folder: Path, *, reset: bool = False, programs: Path | None = None) -
         if made:
             _remove(folder, cluster)
         try:
-            server = embedded.start(cluster, programs=programs)
+            server = _start(cluster, programs, made=made)
             _write_files(folder, server)
             if made:
                 _make(folder, server)
             yield Demo(folder, server, made)
         finally:  # also when Ctrl-C comes while it starts
             embedded.stop(cluster)
+
+
+def _start(cluster: Path, programs: Path | None, *, made: bool) -> embedded.EmbeddedServer:
+    try:
+        return embedded.start(cluster, programs=programs)
+    except EmbeddedServerFault as fault:
+        if made:
+            raise
+        raise DemoFault(str(fault).rstrip(".")) from fault  # what is there can be thrown away, and the advice says so
 
 
 def cluster_of(folder: Path) -> Path:
@@ -133,13 +143,21 @@ def cluster_of(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("a") as lock:
+    with _lock_file(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoFault("it runs already, in another terminal") from None  # noqa: TRY003  # one of two reasons
+            raise DemoFault("it runs already, in another terminal") from None  # noqa: TRY003  # one of several reasons
         yield
+
+
+def _lock_file(folder: Path) -> TextIO:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return folder.with_name(f"{folder.name}.lock").open("a")
+    except OSError as wrong:
+        reason = f"{folder.parent} cannot be used ({wrong.strerror}); XDG_DATA_HOME may name another folder"
+        raise DemoFault(reason) from None
 
 
 def _remove(folder: Path, cluster: Path) -> None:
