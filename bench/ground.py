@@ -58,10 +58,10 @@ class Ground:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[Secret]:
-        """A fresh empty database, dropped afterwards."""
+    def database(self, copy_of: Secret | None = None) -> Iterator[Secret]:
+        """A fresh database, empty or a copy, dropped afterwards."""
         name = f"bench_{os.getpid()}_{next(self._numbers)}"
-        self.server.create_database(name)
+        self.server.create_database(name, _libpq_variables(copy_of)["PGDATABASE"] if copy_of else None)
         try:
             yield self.server.url(name)
         finally:

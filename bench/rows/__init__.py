@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bench.ground import Ground
 from bench.measure import Group
-from bench.rows import far, fresh, nothing
+from bench.rows import far, fresh, nothing, page, plan
 
 Row = Callable[[Ground], Group]
 
@@ -12,4 +12,6 @@ ROWS: dict[str, Row] = {
     "fresh": fresh.measure,
     "far": far.measure,
     "nothing": nothing.measure,
+    "plan": plan.measure,
+    "page": page.measure,
 }

@@ -1,0 +1,109 @@
+"""The matrix page, inside the server: three environments with a long ladder each, as home remembers them."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.files import sample_files, write_files
+from bench.ground import Ground, environment, expect_applied
+from bench.measure import Bound, Group, Line, take_turns
+from dashboard import bootstrap, settings
+from dashboard.core.access import Role
+from dashboard.core.environment import Secret
+from dashboard.core.migration import SIZE_LIMIT, Folder
+from dashboard.core.run import Actor, ActorKind, Door, Order
+from dashboard.folder import read_folder
+from dashboard.services.apply import apply
+from dashboard.web import create_app
+
+BEHIND = {"production": 6, "staging": 3, "local": 0}
+"""Environment -> how many files it lacks; in this order, so that each database begins as a copy of the one before."""
+
+NOTES = (
+    "A signed-in request through Flask's test client, from the request to the last byte of the answer, which is",
+    "compressed where Rung compresses it. Home is a real database that holds the last pictures.",
+)
+_READER = "bench@example.com"
+_RUNG_TOML = """\
+migrations = "migrations"
+home = "$HOME_URL"
+
+[environments.local]
+url = "$LOCAL_URL"
+
+[environments.staging]
+url = "$STAGING_URL"
+
+[environments.production]
+url = "$PRODUCTION_URL"
+"""
+
+Get = Callable[[str], bytes]
+
+
+def measure(ground: Ground) -> Group:
+    folder = ground.folder / "three"
+    write_files(folder / "migrations", sample_files(ground.sizes.page_files))
+    (folder / "rung.toml").write_text(_RUNG_TOML, encoding="utf-8")
+    with _three_databases(ground, folder) as variables, _signed_in(folder, variables) as get:
+        sizes = {path: len(get(path)) / 1000 for path in ("/",)}
+        taken = take_turns({"matrix": lambda: _milliseconds(get, "/")}, ground.sizes.page_views)
+    return Group(
+        "page",
+        f"Matrix page, {len(BEHIND)} environments with {ground.sizes.page_files:,} files",
+        (
+            Line("all rows, in the server", taken["matrix"], "ms", bound=Bound(50, 30)),
+            Line("all rows, as it is sent", (sizes["/"],), "KB"),
+        ),
+        NOTES,
+    )
+
+
+def _milliseconds(get: Get, path: str) -> float:
+    started = time.perf_counter()
+    get(path)
+    return (time.perf_counter() - started) * 1000
+
+
+@contextlib.contextmanager
+def _three_databases(ground: Ground, folder: Path) -> Iterator[dict[str, str]]:
+    """Home, and the environments at their places on the ladder; gives the variables with their addresses."""
+    ladder = read_folder(folder / "migrations", SIZE_LIMIT).migrations
+    with contextlib.ExitStack() as stack:
+        variables = {"HOME_URL": stack.enter_context(ground.database()).reveal()}
+        url: Secret | None = None
+        for name, behind in BEHIND.items():
+            url = stack.enter_context(ground.database(copy_of=url))
+            files = Folder(ladder[: len(ladder) - behind])
+            _apply(url, files)
+            expect_applied(url, len(files.migrations))
+            variables[f"{name.upper()}_URL"] = url.reveal()
+        yield variables
+
+
+def _apply(url: Secret, files: Folder) -> None:
+    apply(environment(url), lambda: files, Order(Actor(ActorKind.PERSON, _READER, Door.CLI)))
+
+
+@contextlib.contextmanager
+def _signed_in(folder: Path, variables: dict[str, str]) -> Iterator[Get]:
+    """A way to get pages as somebody who is signed in."""
+    chosen = settings.load(variables, start=folder)
+    bootstrap.prepare_home(chosen)
+    services = bootstrap.build(chosen)
+    services.accounts.add(_READER, None, Role.VIEWER)
+    services.compare.live()
+    client = create_app(services).test_client()
+    client.set_cookie("rung", services.accounts.redeem(services.accounts.make_link(_READER)) or "")
+
+    def get(path: str) -> bytes:
+        answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert answer.status_code == 200, answer.status
+        data: bytes = answer.data
+        return data
+
+    try:
+        yield get
+    finally:
+        services.close()
