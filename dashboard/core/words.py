@@ -21,6 +21,8 @@ def joined(words: tuple[str, ...] | list[str]) -> str:
 
 def span(seconds: float) -> str:
     """A length of time: `12 ms`, `3.2 s`, `4 min`, `2 h`, `5 d`."""
+    if seconds < 0.0005:  # noqa: PLR2004  # half of what would be shown
+        return "<1 ms"
     if seconds < 0.9995:  # noqa: PLR2004  # 999.5 ms is where rounding would print "1000 ms"
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:  # noqa: PLR2004  # one decimal while it tells something

@@ -53,13 +53,22 @@ def show() -> str:
 
 
 def lines(rows: Iterable[Remembered], now: datetime) -> Iterable[HistoryLine]:
-    """Rows of environments that this visitor may look at."""
-    return (line(one, now) for one in rows if current.may_look(one.row.environment))
+    """Rows of environments that this visitor may look at, newest first; those of one run are tied together."""
+    seen = [one for one in rows if current.may_look(one.row.environment)]
+    for above, one, below in zip([None, *seen], seen, [*seen[1:], None], strict=False):
+        yield line(one, now, _rail(one, above, below))
 
 
-def line(remembered: Remembered, now: datetime) -> HistoryLine:
+def _rail(one: Remembered, above: Remembered | None, below: Remembered | None) -> str:
+    up = above is not None and above.row.run_id == one.row.run_id
+    down = below is not None and below.row.run_id == one.row.run_id
+    return "both" if up and down else "up" if up else "down" if down else ""
+
+
+def line(remembered: Remembered, now: datetime, rail: str = "") -> HistoryLine:
     row = remembered.row
     return HistoryLine(
+        rail=rail,
         sign=happening_of(row.event),
         environment=row.environment,
         environment_href=environment_href(row.environment),

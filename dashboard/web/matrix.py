@@ -25,6 +25,7 @@ from dashboard.web.signs import (
 views = Blueprint("matrix", __name__)
 
 FRESH = 8.0  # seconds for which a picture is new enough
+WATCHED = 2.0  # the same, while something runs
 FEW = 4  # environments that fit beside each other on a telephone with their signs
 SEVERAL = 6  # environments that fit beside each other on a desk without scrolling
 KEPT = 8  # drawn bodies, of up to half a megabyte each
@@ -54,7 +55,8 @@ def show() -> str:
 @needs(Act.LOOK)
 def fragment() -> Response:
     """Ask the environments again, where nobody did lately; then the same picture as the page."""
-    current.services().compare.refresh(FRESH)
+    services = current.services()
+    services.compare.refresh(WATCHED if services.runs.running() else FRESH)
     scene = _scene()
     version, looked = version_of(scene), _looked(scene)
     answer = Response(status=204)
@@ -95,7 +97,7 @@ def make_page(scene: Scene, frame: Frame, version: str) -> MatrixPage:
     query = {"q": scene.search or None, "only": "differences" if scene.only else None}
     return MatrixPage(
         frame=replace(frame, title=f"{_short(columns, running)} · Rung", icon=_icon(columns, running)),
-        live=Live(url_for("matrix.fragment", **query), "slow", version),  # type: ignore[arg-type]  # all of it is query
+        live=Live(url_for("matrix.fragment", **query), "brisk" if running else "slow", version),  # type: ignore[arg-type]  # all of it is query
         verdict=make_verdict(columns, running),
         facts=(_number(scene),),
         looked=_looked(scene),

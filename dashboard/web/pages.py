@@ -64,7 +64,7 @@ class FileName:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A piece of a page that refreshes itself. `pace`: `fast` while something runs, `slow`, or `still`.
+    """A piece of a page that refreshes itself. `pace`: `fast` and `brisk` while something runs, `slow`, or `still`.
 
     `version` is a fingerprint of what the piece shows; the script sends it back and gets an empty answer for the same.
     """
@@ -349,8 +349,9 @@ class Stand:
 
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
-    """One thing that happened."""
+    """One thing that happened. `rail`: tied to its neighbours of the same run up, down, both ways or not at all."""
 
+    rail: str
     sign: Sign
     environment: str
     environment_href: str

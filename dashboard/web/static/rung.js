@@ -1,7 +1,7 @@
 // The one script: live pieces, relative times, copy buttons, the filter as one types, arrow keys in the ladder.
 "use strict";
 (() => {
-  const PACE = { fast: 700, slow: 10000 };
+  const PACE = { fast: 700, brisk: 2000, slow: 10000 };
   const SLOWEST = 60000;
 
   // --- live pieces: fetch what a page's own fragment address gives, and swap in only what differs ---
@@ -57,8 +57,7 @@
     const time = element.querySelector("[data-looked] time");
     if (!time || !moment) return;
     time.dateTime = moment;
-    delete time.dataset.local;
-    time.title = "";
+    time.title = `${moment.replace("T", " ").slice(0, 19)} UTC`;
     tellTimes(element);
   }
 
@@ -100,18 +99,19 @@
       return;
     }
     if (old.isEqualNode(fresh)) return;
+    const mine = kept(old);
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !kept(old, name)) old.removeAttribute(name);
+      if (!fresh.hasAttribute(name) && !mine.includes(name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
-      if (old.getAttribute(name) !== value && !kept(old, name)) old.setAttribute(name, value);
+      if (old.getAttribute(name) !== value && !mine.includes(name)) old.setAttribute(name, value);
     }
     morphChildren(old, fresh);
   }
 
   // What the script or the reader has set is not the server's to take back.
-  const kept = (node, name) => name === "tabindex" || (name === "hidden" && node.matches("[data-copy], [data-stale], [data-newer]"))
-    || (name === "open" && node.nodeName === "DETAILS") || (name === "title" && node.matches("[data-ago]"));
+  const KEPT = [["a, [data-grid] *", "tabindex"], ["[data-copy], [data-stale], [data-newer]", "hidden"], ["details", "open"]];
+  const kept = (node) => KEPT.filter(([which]) => node.matches(which)).map(([, name]) => name);
 
   function morphChildren(old, fresh) {
     const keyed = new Map();
@@ -155,10 +155,8 @@
   function tellTimes(root = document) {
     for (const element of root.querySelectorAll("time[data-ago]")) {
       const moment = new Date(element.dateTime);
-      if (!element.dataset.local) {
-        element.title = `${moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })}\n${element.title}`;
-        element.dataset.local = "1";
-      }
+      const there = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+      if (!element.title.startsWith(there)) element.title = `${there}\n${element.title.split("\n").pop()}`;
       const text = ago(moment);
       if (text && element.textContent !== text) element.textContent = text;
     }
