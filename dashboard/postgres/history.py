@@ -106,16 +106,16 @@ _ALL = ", ".join(column.name for column in _COLUMNS)
 _PLACES = {column.name: f"${place}::{column.type}" for place, column in enumerate(_GIVEN, start=2)}
 _MADE = ", ".join(f"{column.made or _PLACES[column.name]} AS {column.name}" for column in _COLUMNS)
 
-# Two writers at once would give two rows one predecessor. The lock is held from here to COMMIT, which comes next; a
-# writer with an old snapshot (REPEATABLE READ) runs into the primary key instead and is tried again.
-_QUEUE = "SELECT pg_advisory_xact_lock(8390876205174217000)"  # a number of ours; locks are per database
+# Two writers at once would give two rows one predecessor, and one of them runs into the primary key. Whoever writes
+# nothing but history queues first, with a snapshot taken afterwards; a file's own transaction is tried again instead.
+QUEUE = Message("SELECT pg_advisory_xact_lock(8390876205174217000)", Part.HISTORY)  # a number of ours
 _APPEND = f"""\
 INSERT INTO rung.history ({_ALL}, own_hash)
 SELECT made.*, {_seal("made")}
   FROM (SELECT {_MADE} FROM (SELECT) AS one
           LEFT JOIN LATERAL (SELECT id, own_hash FROM rung.history ORDER BY id DESC LIMIT 1) AS newest ON true
         OFFSET 0) AS made
-RETURNING id"""  # noqa: S608  # made of constants above
+RETURNING id, extract(epoch FROM started_at)"""  # noqa: S608  # made of constants above
 
 _DEFINITIONS = ",\n  ".join(
     f"{column.name} {column.type}" + ("" if column.null else " NOT NULL") for column in _COLUMNS
@@ -189,9 +189,9 @@ def creation() -> tuple[Message, ...]:
     return tuple(Message(text, Part.SCHEMA) for text in _CREATE)
 
 
-def append(author: Author, entry: Entry) -> tuple[Message, ...]:
-    """Add one row, as the last thing before COMMIT, with our own settings in force. Answers its id."""
-    return Message(_QUEUE, Part.HISTORY), Message(_APPEND, Part.HISTORY, _values(author, entry))
+def append(author: Author, entry: Entry) -> Message:
+    """Add one row, last thing before COMMIT, with our own settings in force. Answers its id and when it began."""
+    return Message(_APPEND, Part.HISTORY, _values(author, entry))
 
 
 def _values(author: Author, entry: Entry) -> tuple[str | None, ...]:

@@ -40,6 +40,8 @@ class Piecemeal:
     def __init__(self, session: Session, step: Step, script: Script) -> None:
         self._session, self._step, self._script = session, step, script
         self._owed: tuple[Entry, ...] = ()  # written together with what comes next
+        self._began: str | None = None  # when the first statement did, by the database's clock
+        self._begun: str | None = None  # when the newest statement did
         self._table: str | None = None  # of the index that the statement builds concurrently
         self._subject: str | None = None  # that index, where it has a name
 
@@ -66,7 +68,7 @@ class Piecemeal:
             finish = self._begin(statement) or self._run(statement)
             if finish is not None:
                 return finish
-            self._owed = (self._entry(Happening.STATEMENT_DONE, statement),)
+            self._owed = (replace(self._entry(Happening.STATEMENT_DONE, statement), started_at=self._begun),)
             who = self._session.stop()
             if who is not None and statement is not self._script.statements[-1]:
                 return self._cancelled(who, statement)
@@ -78,6 +80,8 @@ class Piecemeal:
         entries = (*self._owed, replace(self._entry(Happening.STARTED, statement), with_text=not self._owed))
         messages = [frame.check(self._session.held), *self._session.rows(*entries)]
         landing, watch = self._session.fly(transaction(messages), self._step.migration)
+        self._begun = landing.value(Part.HISTORY, 1)
+        self._began = self._began or self._begun
         return self._unbegun(landing, watch, statement)
 
     def _built(self, built: BuiltIndex | None) -> tuple[str | None, str | None]:
@@ -132,7 +136,8 @@ class Piecemeal:
     def _close(self) -> Finish:
         """The last statement's end, the ledger's row and the file's end, in one transaction."""
         session, step = self._session, self._step
-        applied = replace(self._entry(Happening.APPLIED), with_text=True, remark="; ".join(self._script.notes) or None)
+        remark = "; ".join(self._script.notes) or None
+        applied = replace(self._entry(Happening.APPLIED), with_text=True, remark=remark, started_at=self._began)
         messages = [
             *session.known.ledger.insert(step.migration.filename),
             frame.check(session.held, session.known.ledger, step.migration.filename),
@@ -163,7 +168,9 @@ class Piecemeal:
             return self._lost_while(landing, statement)
         left = self._invalid() if self._table and landing.broken.message.statement is statement else None
         problem = self._problem(landing, watch, statement, left)
-        return self._session.ended(self._step, problem, cancelled_by=watch.cancelled_by, subject=left)
+        return self._session.ended(
+            self._step, problem, started_at=self._begun, cancelled_by=watch.cancelled_by, subject=left
+        )
 
     def _unbegun(self, landing: Landing, watch: Watch, statement: Statement) -> Finish | None:
         """As `_stopped`, for what comes before a statement: it did not run, and the one before it did."""

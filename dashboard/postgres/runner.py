@@ -140,7 +140,7 @@ class _Whole:
             yield Message("SET CONSTRAINTS ALL IMMEDIATE", Part.CONSTRAINTS)
         yield from frame.own_state()
         yield frame.check(session.held, ledger, migration.filename)
-        yield from history.append(session.author, self._entry())
+        yield history.append(session.author, self._entry())
         yield from (Message("COMMIT", Part.COMMIT), SYNC)
 
     def _entry(self) -> Entry:

@@ -190,13 +190,13 @@ class Session:
 
     def rows(self, *entries: Entry) -> list[Message]:
         """What adds rows to the history."""
-        return [message for entry in entries for message in history.append(self.author, entry)]
+        return [history.append(self.author, entry) for entry in entries]
 
     def record(self, *entries: Entry) -> None:
         """Roll back whatever is open, then write to the history. Where that fails, it is reported and stops nothing."""
         failure: object = None
         try:
-            landing = fly(self.working(), [*_ROLL_BACK, *transaction(self.rows(*entries))])
+            landing = fly(self.working(), [*_ROLL_BACK, *transaction([history.QUEUE, *self.rows(*entries)])])
             self.used = True
             failure = landing.broken.error if landing.broken else landing.lost and landing.lost.reason
         except EnvironmentFault as fault:
@@ -348,11 +348,10 @@ class _Stopwatch:
         self._filename, self._report, self._since = filename, report, time.monotonic()
 
     def __call__(self, message: Message, result: PGresult) -> None:
-        now = time.monotonic()
         if message.statement is not None:
-            seconds = now - self._since
+            now = time.monotonic()
+            seconds, self._since = now - self._since, now
             self._report(StatementDone(self._filename, message.statement.index, seconds, result.command_tuples))
-        self._since = now
 
 
 def _until(deadline: float) -> Callable[[], None]:

@@ -81,6 +81,7 @@ class _Run:
     notes: list[str] = field(default_factory=list)
     plan: Plan | None = None
     began: float = field(default_factory=time.monotonic)
+    _reviewed: dict[tuple[Migration, ...], tuple[Reviewed, ...]] = field(default_factory=dict)
 
     def ending(self, read: Callable[[], Folder]) -> _Ending:
         if self.order.force and not (self.order.reason or "").strip():
@@ -111,7 +112,7 @@ class _Run:
         refusal = self._unwritable(survey)
         if refusal is not None:
             return refusal
-        plan = self.plan = make_plan(self.environment, folder, survey.picture, _review)
+        plan = self.plan = make_plan(self.environment, folder, survey.picture, self._review)
         if plan.stops:
             return self._refuse(" ".join(plan.stops), "Nothing runs until this is put right.")
         if not plan.steps:
@@ -163,6 +164,15 @@ class _Run:
         if finish.verdict in _OUTCOMES:
             return _Ending(_OUTCOMES[finish.verdict], finish.problem)
         return None
+
+    def _review(self, batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
+        """The plan is made twice, before and after the lock, mostly of the same files."""
+        from dashboard.core.safety.review import review  # the parser behind it takes long to import
+
+        files = tuple(batch)
+        if files not in self._reviewed:
+            self._reviewed[files] = review(files)
+        return self._reviewed[files]
 
     # --- why not ---
 
@@ -285,9 +295,3 @@ def _problem_of_unfinished(environment: str, step: Step) -> Problem:
         line=at.line if at else None,
         excerpt=at.first_line if at else "",
     )
-
-
-def _review(batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
-    from dashboard.core.safety.review import review  # the parser behind it takes long to import
-
-    return review(batch)
