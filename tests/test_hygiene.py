@@ -4,8 +4,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from click import Context
 
 import dashboard
+from dashboard.cli.main import group
 from dashboard.core.environment import Secret
 from dashboard.core.migration import Migration, read_migration
 from dashboard.core.script import Script, parse
@@ -65,6 +67,27 @@ def test_what_the_package_says_it_needs_is_what_is_locked() -> None:
     wanted = {line.split("[")[0] for line in (ROOT / "requirements" / "runtime.in").read_text().split() if line}
     locked = set(re.findall(r"^([\w.-]+)", (ROOT / "requirements" / "runtime.txt").read_text(), re.MULTILINE))
     assert wanted <= locked
+
+
+def test_the_blueprint_starts_programs_that_exist_and_needs_no_shell_before_a_deploy() -> None:
+    text = (ROOT / "render.yaml").read_text()
+    commands = re.findall(r"^ +(preDeployCommand|startCommand): (.+)$", text, re.MULTILINE)
+    assert sorted(kind for kind, _ in commands) == ["preDeployCommand", "startCommand", "startCommand"]
+    for _, command in commands:
+        assert not re.search(r"[;&|<>$`]", command)
+        program, name, *words = command.split()
+        assert program == ".venv/bin/rung"
+        started = group.get_command(Context(group), name)
+        assert started is not None
+        known = {word for parameter in started.params for word in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_no_address_of_a_database_stands_in_the_blueprint_or_the_configuration() -> None:
+    text = (ROOT / "render.yaml").read_text() + (ROOT / "rung.toml").read_text()
+    assert "postgresql://" not in text
+    named = re.findall(r'^url = "\$(\w+)"$', text, re.MULTILINE)
+    assert set(named) - set(re.findall(r"- key: (\w+)\n        sync: false", text)) == {"DATABASE_URL"}  # local
 
 
 def test_the_sample_is_a_small_app_with_one_of_everything_people_write() -> None:

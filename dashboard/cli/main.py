@@ -21,6 +21,7 @@ _COMMANDS = {
     "serve": "Start the dashboard: pages and one worker.",
     "worker": "Execute runs asked for in the browser.",
     "user": "Let people in.",
+    "prepare": "Bring Rung's own database up to date.",
     "demo": "Try it with nothing installed.",
 }
 
