@@ -4,8 +4,9 @@ Tried with postgast 0.2 (libpg_query 18); what this room knows, so that others n
 
 - A NUL byte silently ends the text: `read_migration` refuses it. A byte-order mark that is not the first character is
   a syntax error.
-- Positions and lengths are bytes of the UTF-8 text. A statement starts at its first keyword (comments and blanks
-  before it are left out already) and may end in comments; the last one ends where the text ends.
+- Positions and lengths are bytes of the UTF-8 text, but those of syntax errors count characters. A statement starts at
+  its first keyword (comments and blanks before it are left out already) and may end in comments; the last one ends
+  where the text ends.
 - Splitting by scanner loses statements without a keyword and cuts BEGIN ATOMIC bodies apart: only the parser splits.
 - Trees deeper than 100 messages are refused by protobuf (46 terms of `||` are enough): such a statement is read by
   way of JSON. Some 20,000 chained operators overflow the C stack and end the process: they are never tried.

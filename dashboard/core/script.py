@@ -85,7 +85,7 @@ class _Source:
             try:
                 return cut(text, self.places)
             except SyntaxFault as fault:
-                blanked = _without_setting(text, fault.offset)
+                blanked = _without_setting(text, fault)
                 if blanked is None:
                     return self._refuse_syntax(fault)
                 text = blanked
@@ -97,7 +97,7 @@ class _Source:
             copy = self._copy_before(offset)
             if copy is not None:
                 return self.refuse_copy_in(copy)
-            if self.text.startswith("\\", offset):
+            if _is_backslash(fault):
                 return self._refuse_psql(offset)
             if _PSQL_VARIABLE.match(self.text, offset):
                 message = "it uses a psql variable, and only psql replaces those"
@@ -139,9 +139,15 @@ class _Source:
         return None
 
 
-def _without_setting(text: str, offset: int | None) -> str | None:
+def _is_backslash(fault: SyntaxFault) -> bool:
+    """The parser stopped at a backslash, so it stands outside of quotes, bodies and comments."""
+    return fault.message == 'syntax error at or near "\\"'
+
+
+def _without_setting(text: str, fault: SyntaxFault) -> str | None:
     r"""The text with a harmless `\set ON_ERROR_STOP …` line at that place blanked out; None where there is none."""
-    if offset is None or not text.startswith("\\", offset):
+    offset = fault.offset
+    if offset is None or not _is_backslash(fault):
         return None
     start = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
     line = _HARMLESS.match(text, start)
