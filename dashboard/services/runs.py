@@ -142,6 +142,7 @@ class Runs:
             result = self._apply(begun, scribe, leave)
             if _must_go_on(begun, result, scribe, leave):
                 _log.info("run is left to another worker", extra={"run_id": run_id})
+                scribe.flush()
                 return Executed.AGAIN
             return self._close(begun, result, scribe, leave)
 
@@ -164,20 +165,22 @@ class Runs:
     def _close(self, begun: rows.Begun, result: Result, scribe: Scribe, leave: Callable[[], bool]) -> Executed:
         """The picture comes first, so that who follows the end of the run to the matrix finds it there."""
         self._look_again(begun.environment)
-        while not leave():
-            try:
-                if not scribe.flush(leave):
-                    break
-                with self._home.transaction() as connection:
-                    ended = _with_earlier_attempts(begun, result, mirror.applied_in(connection, begun.run_id))
-                    rows.close(connection, ended)
-            except RungError as fault:
-                _log.warning("the end of a run waits for home", extra={"run_id": begun.run_id, "reason": str(fault)})
-                time.sleep(_PAUSE)
-            else:
-                _log.info("run ended", extra={"run_id": begun.run_id, "outcome": ended.outcome.value})
-                return Executed.ENDED
-        return Executed.AGAIN
+        while not (scribe.flush() and self._told_the_end(begun, result)):
+            if leave():
+                return Executed.AGAIN
+        return Executed.ENDED
+
+    def _told_the_end(self, begun: rows.Begun, result: Result) -> bool:
+        try:
+            with self._home.transaction() as connection:
+                ended = _with_earlier_attempts(begun, result, mirror.applied_in(connection, begun.run_id))
+                rows.close(connection, ended)
+        except RungError as fault:
+            _log.warning("the end of a run waits for home", extra={"run_id": begun.run_id, "reason": str(fault)})
+            time.sleep(_PAUSE)
+            return False
+        _log.info("run ended", extra={"run_id": begun.run_id, "outcome": ended.outcome.value})
+        return True
 
     def _environment(self, name: str) -> Environment:
         try:

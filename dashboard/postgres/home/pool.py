@@ -86,5 +86,5 @@ def _in_our_words() -> Iterator[None]:
         yield
     except _OLD_SCHEMA as wrong:
         raise HomeNotReady(f"it is not prepared for this version of Rung ({one_line(wrong)})") from wrong  # noqa: TRY003  # one of several reasons
-    except psycopg.OperationalError as wrong:
+    except (psycopg.OperationalError, psycopg.InterfaceError) as wrong:
         raise Unreachable(SCHEMA, one_line(wrong), "Try again in a moment.") from wrong

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -61,21 +60,16 @@ class Scribe:
             self._waiting.append(_Heard(self._heard, event, time.monotonic()))
             self._changed.notify_all()
         if isinstance(event, Planned):
-            self.flush(lambda: False, _PATIENCE)
+            self.flush()
 
     def stop_asked_by(self) -> str | None:
         """Who asked this run to stop, as home knew about a second ago."""
         return self._stop_asked_by
 
-    def flush(self, give_up: Callable[[], bool], patience: float = float("inf")) -> bool:
-        """Wait until everything is written; False after `patience` seconds, or when asked to give up."""
-        until = time.monotonic() + patience
+    def flush(self, patience: float = _PATIENCE) -> bool:
+        """Wait until everything is written; False where home did not take it within `patience` seconds."""
         with self._changed:
-            while self._waiting:
-                if give_up() or time.monotonic() >= until:
-                    return False
-                self._changed.wait(min(_PAUSE / 4, max(0.0, until - time.monotonic())))
-        return True
+            return self._changed.wait_for(lambda: not self._waiting, patience)
 
     def _work(self) -> None:
         while not self._ending:
@@ -99,5 +93,8 @@ class Scribe:
         except RungError as fault:
             _log.warning("home is away: events wait", extra={"run_id": self._run_id, "reason": str(fault)})
             return False
+        except Exception:  # noqa: BLE001  # what home will never take must not keep the run from ending
+            _log.exception("events are lost", extra={"run_id": self._run_id, "events": len(batch)})
+            return True
         self._stop_asked_by = asked_by or self._stop_asked_by
         return True
