@@ -59,13 +59,17 @@ def picture_from(connection: Connection, environment: Environment) -> Picture:
     return survey(connection, environment).picture
 
 
-def survey(connection: Connection, environment: Environment, *, own_session: bool = True) -> Survey:
+def survey(
+    connection: Connection, environment: Environment, *, own_session: bool = True, complete: bool = True
+) -> Survey:
     """One look, with what a runner has to know. Raises EnvironmentFault.
 
     own_session: False for a connection from `dial`; our own settings then go out in the same round trip.
+    complete: False where ledger or history is known to be missing.
     """
     try:
-        return _survey(connection, environment, "" if own_session else settings(connection))
+        first = "" if own_session else settings(connection)
+        return _survey(connection, environment, first) if complete else _survey_carefully(connection, environment)
     except psycopg.Error as wrong:
         raise _fault(connection, environment, wrong) from wrong
 
@@ -76,25 +80,22 @@ def _survey(connection: Connection, environment: Environment, first: str) -> Sur
     try:
         answers = _ask(connection, environment, first, [_FACTS, _LEDGER, *_HISTORY])
     except (psycopg.ProgrammingError, psycopg.DataError):
-        connection.rollback()
-        answers = _survey_carefully(connection, environment)
-    facts = _Facts(*answers[0][0])
-    _refuse_foreign(environment, facts)
-    return _made(environment, facts, *answers[1:])
+        return _survey_carefully(connection, environment, "ROLLBACK; ")
+    return _made(environment, *answers)
 
 
-def _survey_carefully(connection: Connection, environment: Environment) -> list[list[Any]]:
-    answers = _ask(connection, environment, settings(connection), [_FACTS])
-    facts = _Facts(*answers[0][0])
+def _survey_carefully(connection: Connection, environment: Environment, first: str = "") -> Survey:
+    [(row,)] = _ask(connection, environment, first + settings(connection), [_FACTS])
+    facts = _Facts(*row)
     _refuse_foreign(environment, facts)
-    ledger = [_LEDGER] if facts.ledger_columns else []
-    history = list(_HISTORY) if facts.history_exists else []
+    parts = [*([_LEDGER] if facts.ledger_columns else []), *(_HISTORY if facts.history_exists else [])]
     try:
-        rest = _ask(connection, environment, "", ledger + history, ledger_exists=bool(ledger))
+        rest = _ask(connection, environment, "", parts, ledger_exists=bool(facts.ledger_columns)) if parts else []
     except (errors.CannotCoerce, psycopg.DataError):
         raise _foreign(environment, facts) from None  # its applied_at is no moment
-    empty: list[list[Any]] = [[]]
-    return answers + (rest if ledger else empty + rest) + (empty * len(_HISTORY) if not history else [])
+    ledger = rest if facts.ledger_columns else [[], *rest]
+    history: list[list[Any]] = [] if facts.history_exists else [[] for _ in _HISTORY]
+    return _made(environment, [row], *ledger, *history)
 
 
 def _ask(
@@ -192,8 +193,15 @@ class _Open(NamedTuple):
 
 
 def _made(
-    environment: Environment, facts: _Facts, ledger: list[Any], applied: list[Any], tried: list[Any], newest: list[Any]
+    environment: Environment,
+    about: list[Any],
+    ledger: list[Any],
+    applied: list[Any],
+    tried: list[Any],
+    newest: list[Any],
 ) -> Survey:
+    facts = _Facts(*about[0])
+    _refuse_foreign(environment, facts)
     rows = [_Open(*row) for row in tried]
     attempts = [list(group) for _, group in groupby(rows, key=lambda row: row.filename)]
     picture = Picture(

@@ -128,10 +128,11 @@ class Session:
 
     def look(self) -> Survey:
         """Ask the database what it has. Changes nothing, and takes no lock."""
-        fresh = self._control is None
+        own_session, known = self._control is not None, self._survey
         if self._control is None:
             self._control = dial(self.environment, purpose="control")
-        self._survey = survey(self._control, self.environment, own_session=not fresh)
+        complete = known is None or (known.picture.ledger_exists and known.history_exists)
+        self._survey = survey(self._control, self.environment, own_session=own_session, complete=complete)
         return self._survey
 
     def lock(self, wait: float) -> Held | Busy | Stopped:
