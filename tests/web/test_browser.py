@@ -1,0 +1,234 @@
+"""The pages in a real Chromium: what the script does, and that nothing needs it."""
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from werkzeug.serving import make_server
+
+from dashboard.bootstrap import Services
+from dashboard.core.access import Role
+from dashboard.settings import Settings
+from tests.cast import EMAILS, Cast
+from tests.conftest import Write
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    """The pages behind a real port."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def lead(page: Page, address: str, cast: Cast, three: tuple[str, ...]) -> Iterator[Page]:
+    """An admin in front of the ladder. Whatever the browser complains about fails the test."""
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda r: complaints.append(f"asked {r.url}") if not r.url.startswith(address) else None)
+    page.goto(f"{address}/sign-in/link/{cast.services.accounts.make_link(EMAILS[Role.ADMIN])}")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{address}/")
+    yield page
+    assert complaints == []
+
+
+def _is_complaint(message: ConsoleMessage) -> bool:
+    """An answer that is no 200 is told to the console, too; whether it should be one is for each test to say."""
+    return message.type in ("error", "warning") and not message.text.startswith("Failed to load resource")
+
+
+def applied_elsewhere(settings: Settings, environment: str, name: str) -> None:
+    url = settings.environment(environment).url
+    assert url is not None
+    with psycopg.connect(url.reveal(), autocommit=True) as connection:
+        connection.execute("INSERT INTO public._migrations_applied (filename) VALUES (%s)", (name,))
+
+
+def look_again(page: Page, in_home: psycopg.Connection[Any]) -> None:
+    """As if the last look were long ago, and the reader came back to the tab."""
+    in_home.execute("UPDATE home.picture SET asked_at = asked_at - interval '1 hour'")
+    with page.expect_response(re.compile("/fragments/")):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def focused(page: Page) -> str:
+    text: str = page.evaluate("document.activeElement.getAttribute('href') || document.activeElement.name || ''")
+    return text
+
+
+# --- a refresh moves nothing ---
+
+
+def test_a_change_appears_by_itself_and_the_focus_stays(
+    lead: Page, settings: Settings, in_home: psycopg.Connection[Any]
+) -> None:
+    lead.locator('a[href="/migrations/002_create_teams.sql#in-staging"]').focus()
+    applied_elsewhere(settings, "staging", "005_create_tasks.sql")
+    look_again(lead, in_home)
+    expect(lead.get_by_role("columnheader", name=re.compile("staging"))).to_contain_text("up to date")
+    assert focused(lead) == "/migrations/002_create_teams.sql#in-staging"
+
+
+def test_new_rows_above_do_not_move_what_one_reads(
+    lead: Page, write: Write, folder_path: Path, in_home: psycopg.Connection[Any], services: Services
+) -> None:
+    for number in range(100, 160):
+        write(folder_path, f"{number}_more.sql", f"CREATE TABLE more_{number} (id int);")
+    look_again(lead, in_home)
+    read = lead.locator('tr[data-key="110_more.sql"]')
+    read.scroll_into_view_if_needed()
+    before = read.bounding_box()
+    for number in range(160, 170):
+        write(folder_path, f"{number}_more.sql", f"CREATE TABLE more_{number} (id int);")
+    look_again(lead, in_home)
+    expect(lead.locator('tr[data-key="169_more.sql"]')).to_be_attached()
+    after = read.bounding_box()
+    assert before
+    assert after
+    assert abs(before["y"] - after["y"]) < 2
+
+
+def test_another_plan_never_takes_the_place_of_the_one_that_is_read(
+    lead: Page, address: str, settings: Settings, in_home: psycopg.Connection[Any]
+) -> None:
+    lead.goto(f"{address}/environments/staging")
+    expect(lead.get_by_text("The plan has changed since")).to_be_hidden()
+    applied_elsewhere(settings, "staging", "005_create_tasks.sql")
+    look_again(lead, in_home)
+    expect(lead.get_by_text("The plan has changed since")).to_be_visible()
+    expect(lead.get_by_role("button", name="Apply 1 pending to staging")).to_be_visible()
+    lead.get_by_role("button", name="Apply 1 pending to staging").click()
+    expect(lead.get_by_text("Nothing was started")).to_be_visible()
+    expect(lead.get_by_text("Nothing to do")).to_be_visible()
+
+
+def test_what_somebody_types_survives_a_refresh(lead: Page, address: str, in_home: psycopg.Connection[Any]) -> None:
+    lead.goto(f"{address}/environments/production")
+    lead.get_by_text("Apply past the gate").click()
+    lead.get_by_label("Reason, for the history").fill("backup taken")
+    look_again(lead, in_home)
+    expect(lead.get_by_label("Reason, for the history")).to_have_value("backup taken")
+    expect(lead.get_by_label("Reason, for the history")).to_be_visible()
+
+
+def test_when_rung_stops_answering_the_page_says_so_and_goes_on(lead: Page) -> None:
+    lead.route("**/fragments/**", lambda route: route.fulfill(status=503))
+    for _ in range(2):
+        with lead.expect_response(re.compile("/fragments/")):
+            lead.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(lead.get_by_text("no answer from Rung for")).to_be_visible()
+    lead.unroute("**/fragments/**")
+    with lead.expect_response(re.compile("/fragments/")):
+        lead.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(lead.get_by_text("no answer from Rung for")).to_be_hidden()
+
+
+def test_a_session_that_ended_leads_to_the_sign_in_page(lead: Page, services: Services, address: str) -> None:
+    services.accounts.sign_out_everywhere(EMAILS[Role.ADMIN])
+    with lead.expect_navigation(url=f"{address}/sign-in"):
+        lead.evaluate("setTimeout(() => document.dispatchEvent(new Event('visibilitychange')))")
+
+
+# --- keyboard, filter, copying ---
+
+
+def test_the_arrow_keys_walk_the_ladder(lead: Page) -> None:
+    lead.locator('a[href="/migrations/005_create_tasks.sql"]').focus()
+    for key, there in (
+        ("ArrowRight", "/migrations/005_create_tasks.sql#in-local"),
+        ("ArrowDown", "/migrations/004_drop_is_admin.sql#in-local"),
+        ("End", "/migrations/004_drop_is_admin.sql#in-production"),
+        ("ArrowUp", "/migrations/005_create_tasks.sql#in-production"),
+        ("ArrowUp", "/environments/production"),
+        ("ArrowLeft", "/environments/staging"),
+        ("ArrowDown", "/migrations/005_create_tasks.sql#in-staging"),
+        ("Home", "/migrations/005_create_tasks.sql"),
+    ):
+        lead.keyboard.press(key)
+        assert focused(lead) == there, key
+
+
+def test_the_ladder_is_one_stop_for_the_tab_key(lead: Page) -> None:
+    stops = lead.locator('.rails tbody a[tabindex="0"]')
+    expect(stops).to_have_count(1)
+    lead.locator('a[href="/migrations/002_create_teams.sql"]').focus()
+    expect(stops).to_have_count(1)
+    assert stops.get_attribute("href") == "/migrations/002_create_teams.sql"
+
+
+def test_the_filter_follows_the_typing_and_so_does_the_address(lead: Page, address: str) -> None:
+    lead.keyboard.press("/")
+    assert focused(lead) == "q"
+    lead.keyboard.type("drop")
+    expect(lead.locator("tbody tr")).to_have_count(1)
+    expect(lead).to_have_url(f"{address}/?q=drop")
+    assert focused(lead) == "q"
+    lead.get_by_role("searchbox").fill("")
+    lead.get_by_label("Only differences").check()
+    expect(lead.locator("tbody tr")).to_have_count(3)
+    expect(lead).to_have_url(f"{address}/?only=differences")
+    lead.reload()
+    expect(lead.locator("tbody tr")).to_have_count(3)
+
+
+def test_the_sql_can_be_copied(lead: Page, address: str, browser: Browser) -> None:
+    lead.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+    lead.goto(f"{address}/migrations/003_add_email.sql")
+    lead.get_by_role("button", name="Copy the SQL").click()
+    expect(lead.get_by_text("Copied")).to_be_visible()
+    assert lead.evaluate("navigator.clipboard.readText()") == (
+        "-- where to write to\nALTER TABLE users ADD COLUMN email text;\n"
+    )
+
+
+def test_times_are_in_reach_in_the_readers_own_zone(lead: Page) -> None:
+    title = lead.locator("time[data-ago]").first.get_attribute("title")
+    assert title
+    assert re.search(r"\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", title)
+
+
+# --- without the script, and in every size ---
+
+
+def test_everything_works_without_a_script(
+    browser: Browser, address: str, cast: Cast, three: tuple[str, ...], services: Services
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/sign-in/link/{services.accounts.make_link(EMAILS[Role.OPERATOR])}")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("searchbox").fill("task")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_role("columnheader", name=re.compile("staging")).get_by_role("link").first.click()
+    page.get_by_role("button", name="Apply 1 pending to staging").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Waiting to start on staging")
+    page.get_by_role("button", name="Stop this run").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Stopped before anything was applied")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    context.close()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+def test_no_page_is_wider_than_the_window(lead: Page, address: str, width: int) -> None:
+    lead.set_viewport_size({"width": width, "height": 800})
+    for path in ("/", "/environments/production", "/migrations/004_drop_is_admin.sql", "/history"):
+        lead.goto(address + path)
+        wide = lead.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{path} at {width}"
