@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import urllib.request
@@ -169,12 +170,14 @@ def running_demo(
         cwd=cwd,
         process_group=0,
     )
+    too_long = threading.Timer(PATIENCE, process.terminate)
+    too_long.start()
     try:
         yield process, printed_link(process)
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        too_long.cancel()
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
 
 
 def printed_link(process: subprocess.Popen[str]) -> str:

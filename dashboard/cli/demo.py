@@ -33,7 +33,7 @@ _NOT_OURS = ("RUNG_MIGRATIONS", "RUNG_PUBLIC_URL")  # of the shell; they mean an
 def demo(port: int | None, *, reset: bool, no_browser: bool) -> int:
     programs = os.environ.get("RUNG_POSTGRES_BIN")
     with _signals_wait() as told:
-        _say("Starting the demo …")
+        say("Starting the demo …")
         with recipe.opened(_folder(), reset=reset, programs=Path(programs) if programs else None) as running:
             settings, shell = _configuration(running)
             link = _link(settings)
@@ -94,7 +94,7 @@ def _free(port: int | None) -> int:
 def _ready(door: Door, link: str, running: recipe.Demo, *, browser: bool) -> None:
     address = f"{door.address}/sign-in/link/{link}"
     how = "local is up to date, staging and production are behind" if running.made else "everything is as you left it"
-    _say(f"""
+    say(f"""
 Rung's demo is ready: {how}.
 
   Open     {address}
@@ -115,8 +115,3 @@ def _rung() -> str:
         return f"{sys.executable} -m dashboard"
     found = shutil.which("rung")
     return "rung" if found and ours.samefile(found) else str(ours)
-
-
-def _say(text: str) -> None:
-    say(text)
-    sys.stdout.flush()  # whoever reads a pipe waits for the link

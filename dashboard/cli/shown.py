@@ -15,6 +15,7 @@ from dashboard.core.words import count, problem_text, span, verdict
 
 def say(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()  # whoever reads a pipe waits for an address or a link
 
 
 def complain(text: str) -> None:
