@@ -1,11 +1,12 @@
 """What DO blocks, functions and procedures do: their bodies become statements with lines of the file."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dashboard.core.commands import command_of, option
-from dashboard.core.parser import read_plpgsql, split_assignment
+from dashboard.core.parser import SyntaxFault, read_plpgsql, split_assignment, without_literals
 from dashboard.core.statement import Statement, parse_fragment
 from dashboard.core.text import Places
 from dashboard.core.tree import Node, first_location
@@ -87,7 +88,7 @@ class _Piece:
 
 
 def _plpgsql_body(definition: str, source: str, first_line: int) -> Body:
-    nodes = tuple(_json_nodes(read_plpgsql(definition)))
+    nodes = tuple(_json_nodes(_parsed(definition, source)))
     pieces = sorted((piece for piece in nodes if isinstance(piece, _Piece)), key=lambda piece: piece.line)
     places = Places(source)
     read = [(piece.dynamic, one) for piece in pieces for one in _read_piece(piece, places, first_line)]
@@ -96,6 +97,29 @@ def _plpgsql_body(definition: str, source: str, first_line: int) -> Body:
         dynamic=tuple(statement for dynamic, statement in read if dynamic),
         ends_transactions=any(name in nodes for name in _ENDS),
     )
+
+
+_DECLARED = re.compile(r"\bDECLARE\b(.*?)\bBEGIN\b", re.DOTALL | re.IGNORECASE)
+_SCHEMA_OF_TYPE = re.compile(r"(?:^|;)\s*\w+\s+(?:CONSTANT\s+)?(\w+)\s*\.\s*\w+", re.IGNORECASE)
+
+
+def _parsed(definition: str, source: str) -> Any:  # the parser's JSON
+    """The parser knows only the types of pg_catalog and public: others are looked for in public, which it believes."""
+    try:
+        return read_plpgsql(definition)
+    except SyntaxFault:
+        bare = without_literals(source)
+        schemas = [
+            (part.start(1) + found.start(1), part.start(1) + found.end(1))
+            for part in _DECLARED.finditer(bare)
+            for found in _SCHEMA_OF_TYPE.finditer(part.group(1))
+        ]
+        if not schemas or source not in definition:
+            raise
+    for start, end in reversed(schemas):
+        source, believed = f"{source[:start]}public{source[end:]}", source
+        definition = definition.replace(believed, source, 1)
+    return read_plpgsql(definition)
 
 
 def _json_nodes(parsed: Any) -> Iterator[str | _Piece]:  # the parser's JSON

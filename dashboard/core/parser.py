@@ -90,6 +90,11 @@ def split_assignment(assignment: str) -> Span:
     raise SyntaxFault(_UNREADABLE)
 
 
+def without_literals(sql: str) -> str:
+    """The text with blanks in place of strings, quoted names and comments; every other character stays in its place."""
+    return _LITERAL.sub(lambda literal: " " * len(literal.group()), sql)
+
+
 def _raise_fault(result: Any) -> None:
     from postgast.errors import PgQueryError, check_error
 

@@ -159,7 +159,7 @@ class Batch:
             self._make("relation", (relation.schemaname or self._schema, relation.relname))
 
     def _create_type(self, tree: Node) -> None:
-        path = path_of(tree.get("typevar")) or tree.get("type_name") or tree.get("domainname")
+        path = path_of(tree.get("typevar")) or tree.get("domainname") or tree.get("type_name")
         self._make("type", self._key("type", path))
 
     def _create_schema(self, tree: Node, statement: Statement) -> None:

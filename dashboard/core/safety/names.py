@@ -28,9 +28,9 @@ def path_of(thing: object) -> tuple[str, ...]:
         case str():
             return (thing,)
         case tuple():
-            return tuple(part for part in thing if isinstance(part, str))
+            return tuple(name for part in thing for name in path_of(part))
         case Node(type="TypeName"):
-            return tuple(thing.names)
+            return tuple(name for name in thing.names if name != "pg_catalog")
         case Node(type="ObjectWithArgs"):
             return tuple(thing.objname)
         case Node(type="RangeVar"):

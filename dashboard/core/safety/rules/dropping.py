@@ -1,6 +1,7 @@
 """Dropping what holds data, or what data hangs on."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from dashboard.core.commands import object_words
 from dashboard.core.safety.batch import KINDS, Batch
@@ -56,7 +57,7 @@ def _drop_cascade(node: Node, batch: Batch) -> Iterator[Remark]:
         case "DropStmt" if node.behavior == _CASCADE and node.remove_type not in _HOLDING:
             for thing in node.objects:
                 if not batch.has_new(KINDS.get(node.remove_type, node.remove_type), path_of(thing)):
-                    yield Remark(dropped.format(f"{object_words(node.remove_type)} {shown(*path_of(thing))}"))
+                    yield Remark(dropped.format(_named(node.remove_type, thing)))
         case "AlterTableStmt" if not batch.has_new_table(node.relation):
             for command in node.cmds:
                 if command.subtype == "AT_DropConstraint" and command.behavior == _CASCADE:
@@ -69,6 +70,12 @@ def _drop_cascade(node: Node, batch: Batch) -> Iterator[Remark]:
             yield Remark(dropped.format(f"constraint {shown(node.name)} of domain {shown(*node.type_name)}"))
         case _:
             pass
+
+
+def _named(object_type: str, thing: Any) -> str:
+    if object_type == "OBJECT_CAST":
+        return f"cast ({' AS '.join(shown(*path_of(side)) for side in thing)})"
+    return f"{object_words(object_type)} {shown(*path_of(thing))}"
 
 
 def _is_other(alter: Node) -> bool:

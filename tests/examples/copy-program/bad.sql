@@ -1,0 +1,1 @@
+COPY users FROM PROGRAM 'curl https://example.com/users.csv' WITH (FORMAT csv);

@@ -1,0 +1,2 @@
+CREATE DOMAIN plate AS text;
+DROP DOMAIN plate;

@@ -1,0 +1,2 @@
+CREATE SCHEMA staging_area;
+DROP SCHEMA staging_area CASCADE;

@@ -1,0 +1,3 @@
+CREATE SEQUENCE receipt_numbers;
+ALTER SEQUENCE invoice_numbers OWNED BY NONE;
+DROP SEQUENCE receipt_numbers;

@@ -1,0 +1,2 @@
+-- the old table, in two schemas
+DROP TABLE IF EXISTS legacy_users;

@@ -1,0 +1,2 @@
+CREATE TYPE step AS ENUM ('a', 'b');
+DROP TYPE step;

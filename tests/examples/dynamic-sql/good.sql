@@ -1,0 +1,5 @@
+DO $$
+BEGIN
+    EXECUTE 'CREATE INDEX IF NOT EXISTS i ' || 'ON users (email)';
+END
+$$;

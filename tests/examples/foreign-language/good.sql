@@ -1,0 +1,1 @@
+CREATE FUNCTION tidy() RETURNS void LANGUAGE plpython3u AS 'plpy.execute("x")';

@@ -1,0 +1,3 @@
+CREATE TABLE cache (k text);
+ALTER TABLE cache SET UNLOGGED;
+ALTER TABLE events SET LOGGED;

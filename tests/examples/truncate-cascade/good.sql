@@ -1,0 +1,2 @@
+CREATE TABLE batch (id bigint);
+TRUNCATE batch;

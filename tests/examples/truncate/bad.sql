@@ -1,0 +1,2 @@
+TRUNCATE sessions,
+    login_attempts RESTART IDENTITY;

@@ -1,0 +1,2 @@
+CREATE TEMP TABLE seen (id bigint);
+TRUNCATE seen;

@@ -1,0 +1,2 @@
+PREPARE cleanup(int) AS DELETE FROM sessions WHERE id = $1;
+EXECUTE cleanup(1);

@@ -1,0 +1,7 @@
+DO $$
+DECLARE
+    n "Sales".status;
+BEGIN
+    n := 1;
+END
+$$;

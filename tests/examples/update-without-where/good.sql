@@ -1,0 +1,3 @@
+ALTER TABLE users ADD COLUMN locale text;
+UPDATE users SET locale = 'en';
+UPDATE users SET role = 'member' WHERE role IS NULL;
