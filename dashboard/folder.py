@@ -40,13 +40,9 @@ class FolderReader:
 
     def _look(self, name: str, known: _Read | None) -> _Read:
         path = self._path / name
-        try:
-            stamp = _stamp(path.stat())
-        except OSError:
-            stamp = None
-        if known is not None and known.stamp == stamp:
+        if known is not None and known.stamp == _stamp_now(path):
             return known
-        return _Read(*_open(self._path, name, self._size_limit))
+        return _Read(*_open(path, self._size_limit))
 
 
 def read_folder(path: Path, size_limit: int = SIZE_LIMIT) -> Folder:
@@ -66,25 +62,32 @@ def _stamp(status: os.stat_result) -> Stamp:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def _stamp_now(path: Path) -> Stamp | None:
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return None
+
+
 _NEVER: Stamp = (0, 0, 0, 0, 0)  # no file has it, so the next look opens it again
 
 
-def _open(folder: Path, name: str, size_limit: int) -> tuple[Stamp, Migration | Refusal]:
+def _open(path: Path, size_limit: int) -> tuple[Stamp, Migration | Refusal]:
     """Judge what was opened, not what a name pointed at a moment before. A FIFO must not make us wait."""
-    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    shown = path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as wrong:
-        return _NEVER, _unreadable(folder, name, shown, wrong)
+        return _NEVER, _unreadable(path, shown, wrong)
     try:
-        refusal = _not_ours(folder, name, shown, descriptor)
+        refusal = _not_ours(path, shown, descriptor)
         return (_NEVER, refusal) if refusal else _read(shown, descriptor, size_limit)
     finally:
         os.close(descriptor)
 
 
-def _unreadable(folder: Path, name: str, shown: str, wrong: OSError) -> Refusal:
-    if (folder / name).is_symlink():
+def _unreadable(path: Path, shown: str, wrong: OSError) -> Refusal:
+    if path.is_symlink():
         return Refusal(
             shown,
             "broken-link",
@@ -99,7 +102,7 @@ def _unreadable(folder: Path, name: str, shown: str, wrong: OSError) -> Refusal:
     )
 
 
-def _not_ours(folder: Path, name: str, shown: str, descriptor: int) -> Refusal | None:
+def _not_ours(path: Path, shown: str, descriptor: int) -> Refusal | None:
     opened = os.fstat(descriptor)
     if not stat.S_ISREG(opened.st_mode):
         return Refusal(
@@ -108,9 +111,9 @@ def _not_ours(folder: Path, name: str, shown: str, descriptor: int) -> Refusal |
             f"it is {_kind(opened.st_mode)}, not a regular file",
             "Take it out of the folder, or rename it so that it does not end in .sql.",
         )
-    if not (folder / name).is_symlink():
+    if not path.is_symlink():
         return None
-    root, target = os.path.realpath(folder), os.path.realpath(folder / name)
+    root, target = os.path.realpath(path.parent), os.path.realpath(path)
     inside = os.path.commonpath((root, target)) == root
     if inside and os.path.samestat(opened, Path(target).stat()):
         return None
