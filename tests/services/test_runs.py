@@ -2,7 +2,6 @@
 
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +105,7 @@ def test_an_order_comes_back_as_it_was_given(runs: Runs) -> None:
     assert view.now >= view.requested_at
 
 
-@pytest.mark.parametrize("run_id", ["", "x", str(uuid.uuid4()), "' OR true --", "\0"])
+@pytest.mark.parametrize("run_id", ["", "x", "0c8fca66-92c1-4a39-8d43-94e7b6c36e05", "' OR true --", "\0"])
 def test_a_run_that_never_was_is_not_shown(runs: Runs, run_id: str) -> None:
     assert runs.show(run_id) is None
     assert runs.events_since(run_id) == ()
