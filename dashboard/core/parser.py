@@ -145,6 +145,7 @@ def _deep_message(sql: str) -> Any:  # the parser's ParseResult, or None
 
 _SHORT = 2_000  # characters: even `1+1+1+…` is harmless
 _DEEP = 1_500  # levels; an operator costs the parser's C code some 400 bytes of stack
+_NESTED = 100  # parentheses in parentheses; each level costs one more look at the text
 _LITERAL = re.compile(
     r"--[^\r\n]*|/\*.*?\*/|[eE]'(?:[^'\\]|\\.)*'|'[^']*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$",
     re.DOTALL,
@@ -167,13 +168,13 @@ def _shallow(sql: str) -> bool:
         return True
     bare = _LITERAL.sub("''", sql)
     depth = len(_SET_OPERATION.findall(bare))
-    while depth < _DEEP:
+    for _ in range(_NESTED):
         groups = _GROUP.findall(bare)
-        if not groups:
-            return depth + _longest_chain(bare) < _DEEP
+        if not groups or depth > _DEEP:
+            break
         depth += 1 + max(_longest_chain(group) for group in groups)
         bare = _GROUP.sub("x", bare)
-    return False
+    return depth + _longest_chain(bare) < _DEEP and not _GROUP.search(bare)
 
 
 def _longest_chain(text: str) -> int:

@@ -50,7 +50,7 @@ def parse(migration: Migration) -> Script | Refusal:
 
 _HARMLESS = re.compile(r"[ \t]*\\set[ \t]+ON_ERROR_STOP\b[^\r\n\\]*")
 _HARMLESS_MOST = 20  # such lines in one file; each costs one more reading
-_COPY_IN = re.compile(r"\bcopy\b[^;]*?\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
+_COPY_IN = re.compile(r"(?:^|;)\s*copy\b[^;]{0,2000}?\bfrom\s+stdin\b[^;]{0,500};", re.IGNORECASE | re.MULTILINE)
 _PSQL_COMMAND = re.compile(r"\\\S*")
 _PSQL_VARIABLE = re.compile(r":['\"]?[A-Za-z_]")
 

@@ -18,8 +18,6 @@ class Node:
     `location` counts bytes from the start of the text that was parsed; most whole statements have none.
     """
 
-    __slots__ = ("message", "type")
-
     def __init__(self, message: Any) -> None:
         self.message = message
         self.type: str = _name_of(message)
@@ -30,7 +28,8 @@ class Node:
         reader = _readers.get((self.type, name))
         if reader is None:
             reader = _readers[self.type, name] = _make_reader(self.message.DESCRIPTOR, name)
-        return reader(self.message)
+        value = self.__dict__[name] = reader(self.message)  # many rules ask the same node
+        return value
 
     def __repr__(self) -> str:
         return f"<{self.type}>"

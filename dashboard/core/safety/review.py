@@ -172,6 +172,9 @@ _CARRIED = frozenset(
         ("ViewStmt", "query"),
         ("CreateStmt", "table_elts"),  # defaults and checks of a table that has no row yet
         ("CreateStmt", "constraints"),
+        ("CreateStmt", "partspec"),
+        ("Constraint", "exclusions"),  # as in an index
+        ("Constraint", "where_clause"),
         ("CreateDomainStmt", "constraints"),
         ("CreateStatsStmt", "exprs"),
     }
@@ -188,6 +191,8 @@ def _is_not_executed(node: Node, field: str) -> bool:
             return bool(node.into.skip_data)
         case "AlterTableCmd", "def":
             return node.subtype in ("AT_ColumnDefault", "AT_SetExpression")
+        case "AlterDomainStmt", "def":
+            return bool(node.subtype == "T")  # its default
         case "Constraint", "raw_expr":  # not validated yet; or generated, and then immutable as in an index
             return bool(node.skip_validation) or node.contype == "CONSTR_GENERATED"
         case _:
