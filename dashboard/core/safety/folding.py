@@ -153,13 +153,22 @@ def _boolean_test(node: Node) -> Any:
 
 
 def _sub_link(node: Node) -> Any:
-    """`EXISTS (SELECT 1)` has always a row."""
+    """`EXISTS (SELECT 1)` has always a row, and `(SELECT true)` always that one."""
     select = node.subselect
-    plain = node.sub_link_type == "EXISTS_SUBLINK" and isinstance(select, Node) and select.type == "SelectStmt"
-    if not plain or select.from_clause or select.where_clause or select.having_clause or select.group_clause:
+    if (
+        not isinstance(select, Node)
+        or select.type != "SelectStmt"
+        or select.from_clause
+        or select.where_clause
+        or select.having_clause
+        or select.group_clause
+    ):
         return UNKNOWN
-    bounded = select.limit_count or select.limit_offset or select.op != "SETOP_NONE" or select.with_clause
-    return UNKNOWN if bounded else True
+    if select.limit_count or select.limit_offset or select.op != "SETOP_NONE" or select.with_clause:
+        return UNKNOWN
+    if node.sub_link_type == "EXPR_SUBLINK" and len(select.target_list) == 1:
+        return value(select.target_list[0].val)
+    return True if node.sub_link_type == "EXISTS_SUBLINK" else UNKNOWN
 
 
 def _coalesce(node: Node) -> Any:

@@ -542,6 +542,10 @@ def test_a_lossy_change_names_column_table_type_and_loss() -> None:
     )
 
 
+def test_types_are_called_what_people_call_them() -> None:
+    assert "changes column a of t to smallint[]" in one("ALTER TABLE t ALTER a TYPE int2[]").what
+
+
 # --- trouble ---
 
 

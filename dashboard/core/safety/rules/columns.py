@@ -34,6 +34,15 @@ _WHEN_CAST = {  # an explicit cast does in silence what PostgreSQL refuses other
     "varbit": "bits that do not fit are cut",
     "bool": "numbers other than 0 and 1 become true",
 }
+_WRITTEN = {
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "float4": "real",
+    "float8": "double precision",
+    "bool": "boolean",
+    "bpchar": "char",
+}
 _KEEPING = frozenset({"timezone", "to_json", "to_jsonb", "to_timestamp", "string_to_array"})
 
 
@@ -83,7 +92,8 @@ def _cut(target: Node) -> str | None:
 def _type_text(target: Node) -> str:
     sizes = [str(size.constant) for size in target.typmods if size.type == "A_Const"]
     size = f"({','.join(sizes)})" if sizes and target.names[-1] != "interval" else ""
-    return f"{shown(*(name for name in target.names if name != 'pg_catalog'))}{size}{'[]' * len(target.array_bounds)}"
+    name = _WRITTEN.get(target.names[-1]) or shown(*(part for part in target.names if part != "pg_catalog"))
+    return f"{name}{size}{'[]' * len(target.array_bounds)}"
 
 
 def _set_unlogged(alter: Node, batch: Batch) -> Iterator[Remark]:
