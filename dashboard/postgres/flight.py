@@ -1,7 +1,8 @@
 """Flights: many messages to the server in one network round trip, answers back one by one as they arrive."""
 
+import secrets
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -41,6 +42,8 @@ class Message:
     ----------
     values: for $1, $2 …, as text; the statement casts them.
     live: ask the server to answer at once instead of when the flight has ended.
+    name: to be prepared under, so that the server reads and plans it once for a session; the text under one name must
+        be the same for a whole session.
 
     """
 
@@ -49,6 +52,14 @@ class Message:
     values: tuple[str | None, ...] = ()
     statement: Statement | None = None
     live: bool = False
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """What goes out before the first message of that name."""
+
+    message: Message
 
 
 class Sync:
@@ -57,6 +68,18 @@ class Sync:
 
 SYNC = Sync()
 Leg = Message | Sync
+_Sent = Leg | _Preparation
+
+
+class Prepared:
+    """What one session has prepared. The names are its own: a pooler may let sessions share a server process."""
+
+    def __init__(self) -> None:
+        self.done: set[str] = set()
+        self._suffix = secrets.token_hex(4)
+
+    def name(self, message: Message) -> bytes:
+        return f"rung_{message.name}_{self._suffix}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +140,26 @@ def _nothing() -> None:
 
 
 def fly(
-    connection: Connection, legs: Iterable[Leg], *, answered: Answered = _nobody, tick: Callable[[], None] = _nothing
+    connection: Connection,
+    legs: Iterable[Leg],
+    *,
+    prepared: Prepared | None = None,
+    answered: Answered = _nobody,
+    tick: Callable[[], None] = _nothing,
 ) -> Landing:
     """Send everything, wait for everything. The last leg has to be `SYNC`.
 
+    prepared: what this connection has prepared; None: nothing is, and nothing shall be.
     `answered` is called for each message the server accepted, as its answer arrives; `tick` about ten times a second.
     What the server refuses and a connection that ends are part of the landing. An exception of a callback, or a
     KeyboardInterrupt, cancels the statement on the server and goes on upwards; the connection is of no use then.
     """
     landing = Landing()
-    expected = deque(legs)
+    expected: deque[_Sent] = deque()
     try:
         connection.pgconn.enter_pipeline_mode()
-        _board(connection.pgconn, expected)
-        connection.wait(_flight(connection.pgconn, expected, landing, answered, tick), interval=TICK)
+        expected.extend(_board(connection.pgconn, legs, prepared))
+        connection.wait(_flight(connection.pgconn, expected, landing, prepared, answered, tick), interval=TICK)
         connection.pgconn.exit_pipeline_mode()
     except psycopg.Error as wrong:
         waiting_for = next((leg for leg in expected if isinstance(leg, Message)), None)
@@ -145,19 +174,34 @@ def fly(
     return landing
 
 
-def _board(pgconn: PGconn, legs: Iterable[Leg]) -> None:
+def _board(pgconn: PGconn, legs: Iterable[Leg], prepared: Prepared | None) -> Iterator[_Sent]:
+    on_board: set[str] = set()
     for leg in legs:
         if isinstance(leg, Sync):
             pgconn.pipeline_sync()
+            yield leg
             continue
-        values = [None if value is None else value.encode() for value in leg.values]
-        pgconn.send_query_params(leg.sql.encode(), values or None)
+        values = [None if value is None else value.encode() for value in leg.values] or None
+        if leg.name is None or prepared is None:
+            pgconn.send_query_params(leg.sql.encode(), values)
+        else:
+            if leg.name not in prepared.done | on_board:
+                pgconn.send_prepare(prepared.name(leg), leg.sql.encode())
+                on_board.add(leg.name)
+                yield _Preparation(leg)
+            pgconn.send_query_prepared(prepared.name(leg), values)
+        yield leg
         if leg.live:
             pgconn.send_flush_request()
 
 
 def _flight(
-    pgconn: PGconn, expected: deque[Leg], landing: Landing, answered: Answered, tick: Callable[[], None]
+    pgconn: PGconn,
+    expected: deque[_Sent],
+    landing: Landing,
+    prepared: Prepared | None,
+    answered: Answered,
+    tick: Callable[[], None],
 ) -> PQGen[None]:
     unsent = True
     answer: PGresult | None = None
@@ -169,7 +213,7 @@ def _flight(
             if result is None:
                 if answer is None:
                     break  # nothing has come yet
-                _land(expected.popleft(), answer, landing, answered)
+                _land(expected.popleft(), answer, landing, prepared, answered)
                 answer = None
             elif result.status == pq.ExecStatus.PIPELINE_SYNC:
                 expected.popleft()
@@ -189,11 +233,17 @@ def _checked(result: PGresult) -> PGresult:
     return result
 
 
-def _land(leg: Leg, answer: PGresult, landing: Landing, answered: Answered) -> None:
-    if not isinstance(leg, Message):
+def _land(leg: _Sent, answer: PGresult, landing: Landing, prepared: Prepared | None, answered: Answered) -> None:
+    if isinstance(leg, Sync):
         raise errors.InternalError("an answer without a question")  # noqa: TRY003  # the driver's class
+    message = leg.message if isinstance(leg, _Preparation) else leg
     if answer.status == pq.ExecStatus.FATAL_ERROR:
-        landing.broken = landing.broken or Broken(leg, errors.error_from_result(answer))
-    elif answer.status != pq.ExecStatus.PIPELINE_ABORTED:
-        landing.answers.append((leg, answer))
-        answered(leg, answer)
+        landing.broken = landing.broken or Broken(message, errors.error_from_result(answer))
+    elif answer.status == pq.ExecStatus.PIPELINE_ABORTED:
+        pass
+    elif isinstance(leg, _Preparation):
+        if prepared is not None and message.name is not None:
+            prepared.done.add(message.name)
+    else:
+        landing.answers.append((message, answer))
+        answered(message, answer)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dashboard.postgres.flight import Message, Part
+from dashboard.postgres.flight import SYNC, Leg, Message, Part
 from dashboard.postgres.ledger import Ledger
 from dashboard.postgres.lock import Held
 
@@ -32,9 +32,27 @@ ENDED_TRANSACTION = "rung: another transaction"
 LOST_LOCK = "rung: the lock is gone"
 
 
+# What DISCARD ALL does, but for what the session has prepared: our own statements are among it.
+_CLEAN = (
+    "CLOSE ALL",
+    "SET SESSION AUTHORIZATION DEFAULT",
+    "RESET ROLE",
+    "RESET ALL",
+    "UNLISTEN *",
+    "SELECT pg_catalog.pg_advisory_unlock_all()",
+    "DISCARD SEQUENCES",
+    "DISCARD TEMP",
+)
+
+
+def clean() -> tuple[Leg, ...]:
+    """Away with what the file before left in the session."""
+    return (*(Message(statement, Part.RESET) for statement in _CLEAN), SYNC)
+
+
 def limits(server_version: int, *, local: bool) -> Message:
     """What bounds a file's waiting, unless the file says otherwise. local: until the end of the transaction."""
-    return _settings(_LIMITS_SINCE_14 if server_version >= 140000 else _LIMITS, local=local)
+    return _settings(f"limits_{local}", _LIMITS_SINCE_14 if server_version >= 140000 else _LIMITS, local=local)
 
 
 def own_state() -> tuple[Message, ...]:
@@ -42,13 +60,13 @@ def own_state() -> tuple[Message, ...]:
     return (
         Message("SET LOCAL SESSION AUTHORIZATION DEFAULT", Part.GUARD),
         Message("SET LOCAL role TO DEFAULT", Part.GUARD),
-        _settings(_OWN, local=True),
+        _settings("own", _OWN, local=True),
     )
 
 
-def _settings(wanted: Mapping[str, str], *, local: bool) -> Message:
-    calls = (f"pg_catalog.set_config('{name}', '{value}', {str(local).lower()})" for name, value in wanted.items())
-    return Message(f"SELECT {', '.join(calls)}", Part.GUARD)
+def _settings(name: str, wanted: Mapping[str, str], *, local: bool) -> Message:
+    calls = (f"pg_catalog.set_config('{key}', '{value}', {str(local).lower()})" for key, value in wanted.items())
+    return Message(f"SELECT {', '.join(calls)}", Part.GUARD, name=name)
 
 
 def check(held: Held, ledger: Ledger | None = None, filename: str = "") -> Message:
@@ -58,7 +76,7 @@ def check(held: Held, ledger: Ledger | None = None, filename: str = "") -> Messa
     """
     lost = f"WHEN NOT {held.condition()} THEN concat('{LOST_LOCK} ', txid_current())::integer"
     if ledger is None:
-        return Message(f"SELECT CASE {lost} ELSE 0 END", Part.FRAME)
+        return Message(f"SELECT CASE {lost} ELSE 0 END", Part.FRAME, name="lock")
     written, values = ledger.written_here(filename)
     ended = f"WHEN NOT {written} THEN concat('{ENDED_TRANSACTION} ', txid_current())::integer"
-    return Message(f"SELECT CASE {ended} {lost} ELSE 0 END", Part.FRAME, values)
+    return Message(f"SELECT CASE {ended} {lost} ELSE 0 END", Part.FRAME, values, name="frame")

@@ -191,7 +191,7 @@ def creation() -> tuple[Message, ...]:
 
 def append(author: Author, entry: Entry) -> Message:
     """Add one row, last thing before COMMIT, with our own settings in force. Answers its id and when it began."""
-    return Message(_APPEND, Part.HISTORY, _values(author, entry))
+    return Message(_APPEND, Part.HISTORY, _values(author, entry), name="append")
 
 
 def _values(author: Author, entry: Entry) -> tuple[str | None, ...]:

@@ -48,7 +48,7 @@ class Ledger:
         began = "RETURNING pg_catalog.date_part('epoch', pg_catalog.now())"
         if self.keyed:
             row = f"INSERT INTO {self.name} (filename, applied_at) VALUES ($1, pg_catalog.now()) {began}"  # noqa: S608  # quoted
-            return (Message(row, Part.LEDGER, (filename,)),)
+            return (Message(row, Part.LEDGER, (filename,), name="ledger"),)
         row = f"""
 WITH inserted AS (
   INSERT INTO {self.name} (filename, applied_at) SELECT $1::pg_catalog.text, pg_catalog.now()

@@ -23,7 +23,8 @@ from dashboard.postgres.session import ATTEMPTS, Finish, Session, Verdict, in_th
 from dashboard.postgres.watch import Watch
 
 # What only a new session sees, or what no session gets rid of.
-_NEEDS_NEW_SESSION = ("ALTER DATABASE", "ALTER ROLE", "ALTER SYSTEM", "LOAD")
+_NEEDS_NEW_SESSION = ("ALTER DATABASE", "ALTER ROLE", "ALTER SYSTEM", "LOAD", "PREPARE", "DEALLOCATE", "DISCARD")
+_PREPARED_WRONGLY = ("26000", "42P05")  # a name that is not there, or is there already
 
 
 class Runner:
@@ -123,14 +124,20 @@ class _Whole:
         return self._finished(landing, watch) or self._failed(landing, watch, ATTEMPTS)
 
     def _fly(self) -> tuple[Landing, Watch]:
-        return self._session.fly(self._flight(), self._step.migration)
+        """Once more, in a new session, where the one before had prepared statements that nobody expected."""
+        session, migration, carried = self._session, self._step.migration, self._session.used
+        landing, watch = session.fly(self._flight(), migration, prepare=True)
+        if carried and landing.lost is None and landing.broken and landing.broken.sqlstate in _PREPARED_WRONGLY:
+            session.close_work()
+            landing, watch = session.fly(self._flight(), migration, prepare=True)
+        return landing, watch
 
     def _flight(self) -> Iterator[Leg]:
         """The whole life of a file. The ledger's row comes first: its unique key is the fence."""
         session, migration, statements = self._session, self._step.migration, self._script.statements
         work, ledger = session.working(), session.known.ledger
         if session.used:
-            yield from (Message("DISCARD ALL", Part.RESET), SYNC)
+            yield from frame.clean()
         yield Message(self._script.begin, Part.BEGIN)
         yield frame.limits(work.info.server_version, local=True)
         yield from ledger.insert(migration.filename)

@@ -20,7 +20,7 @@ from dashboard.core.run import Problem, StopQuestion
 from dashboard.postgres import frame, history
 from dashboard.postgres.connect import Connection, dial
 from dashboard.postgres.diagnosis import NOTHING_KEPT, explain
-from dashboard.postgres.flight import SYNC, Broken, GaveUp, Landing, Leg, Message, Part, fly
+from dashboard.postgres.flight import SYNC, Broken, GaveUp, Landing, Leg, Message, Part, Prepared, fly
 from dashboard.postgres.history import Author, Entry
 from dashboard.postgres.ledger import TAKEN
 from dashboard.postgres.lock import Busy, Held, Stopped, acquire
@@ -86,6 +86,7 @@ class Session:
         self._control: Connection | None = None
         self._work: Connection | None = None
         self._work_pid = 0
+        self._prepared = Prepared()
         self._survey: Survey | None = None
         self._held: Held | None = None
 
@@ -94,7 +95,7 @@ class Session:
     def working(self) -> Connection:
         """The work connection, made where there is none."""
         if self._work is None or self._work.closed:
-            self._work, self.used = dial(self.environment, purpose="work"), False
+            self._work, self.used, self._prepared = dial(self.environment, purpose="work"), False, Prepared()
             self._work_pid = self._work.info.backend_pid
         return self._work
 
@@ -161,8 +162,11 @@ class Session:
 
     # --- flying ---
 
-    def fly(self, legs: Iterable[Leg], migration: Migration) -> tuple[Landing, Watch]:
-        """Fly with a file's statements on board: each one done is reported, notices too, and somebody watches."""
+    def fly(self, legs: Iterable[Leg], migration: Migration, *, prepare: bool = False) -> tuple[Landing, Watch]:
+        """Fly with a file's statements on board: each one done is reported, notices too, and somebody watches.
+
+        prepare: what has a name is prepared, for the files that come after on this connection.
+        """
         work = self.working()
         say: Callable[[str], None] = lambda said: self.report(Notice(migration.filename, said))  # noqa: E731  # two users
         watch = Watch(work, self.controlling, self.stop, say)
@@ -172,7 +176,8 @@ class Session:
 
         work.add_notice_handler(notice)
         try:
-            landing = fly(work, legs, answered=_Stopwatch(migration.filename, self.report), tick=watch)
+            stopwatch = _Stopwatch(migration.filename, self.report)
+            landing = fly(work, legs, prepared=self._prepared if prepare else None, answered=stopwatch, tick=watch)
         finally:
             work.remove_notice_handler(notice)
         self.used = True
@@ -197,7 +202,8 @@ class Session:
         """Roll back whatever is open, then write to the history. Where that fails, it is reported and stops nothing."""
         failure: object = None
         try:
-            landing = fly(self.working(), [*_ROLL_BACK, *transaction([history.QUEUE, *self.rows(*entries)])])
+            legs = [*_ROLL_BACK, *transaction([history.QUEUE, *self.rows(*entries)])]
+            landing = fly(self.working(), legs)
             self.used = True
             failure = landing.broken.error if landing.broken else landing.lost and landing.lost.reason
         except EnvironmentFault as fault:
