@@ -42,6 +42,7 @@ class Batch:
         self._transactional = True
         self._unknown = itertools.count(1)
         self._certain = True
+        self._temporary = False  # whether this file made temporary tables
 
     # --- questions ---
 
@@ -73,7 +74,9 @@ class Batch:
         """The next file starts in a fresh session: no temporary tables, no prepared statements, the usual path."""
         self._transactional = transactional
         self._prepared.clear()
-        self._forget_inside(_TEMPORARY)
+        if self._temporary:  # looking through all that is new once per file is slow where files are many
+            self._forget_inside(_TEMPORARY)
+        self._temporary = False
         self._schema = "public"
 
     def learn(self, statement: Statement, *, certain: bool = True) -> None:
@@ -107,6 +110,7 @@ class Batch:
         return f"?{next(self._unknown)}"
 
     def _make(self, kind: str, key: Key, *, new: bool = True) -> None:
+        self._temporary |= key[0] == _TEMPORARY
         (self._new.add if new and self._certain else self._new.discard)((kind, *key))
 
     def _forget(self, kind: str, key: Key) -> None:
