@@ -1,11 +1,24 @@
-"""Places in a text: character offsets become lines, columns and an excerpt with a caret."""
+"""Places in a text: offsets become lines, columns and an excerpt with a caret; what hides in a text is made visible."""
 
 import re
 from bisect import bisect_right
 from functools import cached_property
+from unicodedata import category
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _WIDEST = 120  # characters of an excerpt's line
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, half a character, line and paragraph separators
+
+
+def visible(text: str, *, keep: str = "\t\n\r") -> str:
+    r"""The text with what turns its direction, hides in it or steers a terminal as `⟨U+202E⟩`.
+
+    >>> visible("001_\x1b[2J.sql")
+    '001_⟨U+001B⟩[2J.sql'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"⟨U+{ord(c):04X}⟩" if category(c) in _HIDDEN and c not in keep else c for c in text)
 
 
 class Places:

@@ -3,11 +3,11 @@
 import hashlib
 from datetime import UTC, datetime
 from typing import overload
-from unicodedata import category
 from urllib.parse import quote
 
 from flask import url_for
 
+from dashboard.core import text
 from dashboard.core.migration import Refusal
 from dashboard.core.progress import RunState, RunView
 from dashboard.core.run import Problem
@@ -16,7 +16,6 @@ from dashboard.core.words import absolute, ago, count, place, problem_text, span
 from dashboard.web.pages import FileName, FindingView, Moment, ProblemView, RunLine, Sign
 from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING
 
-HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})  # control, format, line and paragraph separators
 HUES = {
     RiskClass.DESTRUCTIVE: "danger",
     RiskClass.OPAQUE: "danger",
@@ -143,6 +142,4 @@ def visible(value: object) -> object:
 
     Characters that turn a text's direction, hide in it or steer a terminal are shown as `⟨U+202E⟩`.
     """
-    if type(value) is not str or (value.isascii() and value.isprintable()):
-        return value
-    return "".join(f"⟨U+{ord(c):04X}⟩" if category(c) in HIDDEN and c not in "\t\n\r" else c for c in value)
+    return text.visible(value) if type(value) is str else value
