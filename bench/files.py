@@ -69,7 +69,7 @@ FOREIGN KEY (parent_id) REFERENCES things_{group}(id);
     (
         "create_messages_{group}",
         """\
-CREATE TABLE IF NOT EXISTS messages_{group} (
+CREATE TABLE messages_{group} (
   id SERIAL PRIMARY KEY,
   thing_id INTEGER NOT NULL REFERENCES things_{group}(id),
   body TEXT NOT NULL,
