@@ -72,10 +72,19 @@ def _address(environment: Environment) -> dict[str, Any]:
         raise MissingVariable(environment.name, environment.variable or "?")
     url = environment.url.reveal().strip()
     try:
-        return conninfo.conninfo_to_dict(url)
+        address = conninfo.conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError):
         # libpq repeats the part it stumbled over, which may be half of a password.
         raise BadDatabaseUrl(environment.name, _complaint(url)) from None
+    if _misread(address):
+        raise BadDatabaseUrl(environment.name, "its password has a character in it that must be percent-encoded")
+    return address
+
+
+def _misread(address: dict[str, Any]) -> bool:
+    """Whether a @ or / inside of a password has made the rest of it a host, a port or a database."""
+    ports = str(address.get("port") or "").replace(",", "")
+    return "@" in f"{address.get('host')}{address.get('dbname')}" or (ports != "" and not ports.isdigit())
 
 
 def _complaint(url: str) -> str:

@@ -1,0 +1,98 @@
+"""A wire between Rung and its server that a test can cut, stall, and count on."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
+
+from dashboard.core.environment import Secret
+
+Decide = Callable[["Chunk"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One piece on its way to the server. `number`: 1-based over all connections; `link`: 1-based connection."""
+
+    number: int
+    link: int
+    data: bytes
+
+
+class Cut(Exception):
+    """Raised by whoever decides: the connection ends here, and this piece does not arrive."""
+
+
+@dataclass
+class Wire:
+    """Forwards everything. `before` and `after` are called around every piece that goes to the server.
+
+    Attributes
+    ----------
+    sent: pieces so far, over all connections; what libpq sends in one go is one piece.
+
+    """
+
+    url: Secret
+    before: Decide = lambda chunk: None
+    after: Decide = lambda chunk: None
+    sent: int = 0
+    links: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def carry(self, near: socket.socket, far: socket.socket, link: int) -> None:
+        try:
+            while data := near.recv(1 << 20):
+                with self._lock:
+                    self.sent += 1
+                    chunk = Chunk(self.sent, link, data)
+                self.before(chunk)
+                far.sendall(data)
+                self.after(chunk)
+        except (OSError, Cut):
+            pass
+        finally:
+            _hang_up(near, far)
+
+
+@contextlib.contextmanager
+def wire_to(target: Secret) -> Iterator[Wire]:
+    """A wire before a server; `wire.url` leads through it."""
+    parts = urlsplit(target.reveal())
+    address = (parts.hostname or "127.0.0.1", parts.port or 5432)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = parts.netloc.rpartition("@")[0] + f"@127.0.0.1:{listener.getsockname()[1]}"
+        wire = Wire(Secret(urlunsplit(parts._replace(netloc=place))))
+        threading.Thread(target=_accept, args=(listener, address, wire), daemon=True).start()
+        yield wire
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(listener: socket.socket, address: tuple[str, int], wire: Wire) -> None:
+    while True:
+        try:
+            near, _ = listener.accept()
+        except OSError:
+            return
+        wire.links += 1
+        far = socket.create_connection(address)
+        for end in (near, far):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        threading.Thread(target=wire.carry, args=(near, far, wire.links), daemon=True).start()
+        threading.Thread(target=_back, args=(far, near), daemon=True).start()
+
+
+def _back(far: socket.socket, near: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := far.recv(1 << 20):
+            near.sendall(data)
+    _hang_up(near, far)
+
+
+def _hang_up(*ends: socket.socket) -> None:
+    for end in ends:
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
