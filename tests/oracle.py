@@ -1,4 +1,4 @@
-"""One question for every test of the runner: do effects, ledger and history tell the same story?"""
+"""The oracle: whether effects, ledger and history tell the same story; and what the runner's tests share."""
 
 import time
 from collections.abc import Callable, Sequence

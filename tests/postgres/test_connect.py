@@ -132,6 +132,10 @@ def test_what_servers_and_libpq_say_in_our_words(said: str, told: str) -> None:
         "host=db password='S3cr3t",
         "postgresql://app:S3cr3t@db/shop?sslmode=S3cr3t",
         "postgresql://app@S3cr3t@[::/shop",
+        "postgresql://app:half@S3cr3t@db/shop",
+        "postgresql://app:S3/S3cr3t@db/shop",
+        "postgresql://app:12/S3cr3t@db/shop",
+        "postgresql://app:12?S3cr3t@db/shop",
     ],
 )
 def test_an_address_that_cannot_be_read_is_never_repeated(url: str) -> None:
@@ -157,12 +161,9 @@ def test_what_the_owner_set_up_for_everybody_does_not_reach_our_sessions(environ
     for setting in ("search_path = trojan, pg_catalog", "DateStyle = German", "statement_timeout = '1s'"):
         name = environment.url and urlsplit(environment.url.reveal()).path[1:]
         ask(environment, f"ALTER DATABASE {name} SET {setting}")
-    ask(
-        environment,
-        "CREATE SCHEMA trojan CREATE FUNCTION trojan.now() RETURNS timestamptz LANGUAGE sql AS $$SELECT timestamptz '1999-01-01'$$".replace(
-            " CREATE FUNCTION", "; CREATE FUNCTION"
-        ),
-    )
+    ask(environment, "CREATE SCHEMA trojan")
+    year = "SELECT timestamptz '1999-01-01'"
+    ask(environment, f"CREATE FUNCTION trojan.now() RETURNS timestamptz LANGUAGE sql AS $${year}$$")
     with connect(environment, purpose="test") as connection:
         row = connection.execute("SELECT now() > '2020-01-01', current_setting('statement_timeout')").fetchone()
     assert row == (True, "0")
@@ -170,7 +171,7 @@ def test_what_the_owner_set_up_for_everybody_does_not_reach_our_sessions(environ
 
 def test_a_connection_outside_autocommit_is_possible(environment: Environment) -> None:
     with connect(environment, purpose="test", autocommit=False) as connection:
-        connection.execute("CREATE TABLE kept_back (id int)")
+        connection.execute("CREATE TABLE public.kept_back (id int)")
         connection.rollback()
     with pytest.raises(psycopg.errors.UndefinedTable):
-        ask(environment, "SELECT FROM kept_back")
+        ask(environment, "SELECT FROM public.kept_back")
