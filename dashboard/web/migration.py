@@ -54,6 +54,7 @@ def show(filename: str) -> str:
         notes=step.script.notes if step and step.script else (),
         absent=_absent(migration, refused),
         lines=_code(migration, step) if migration else (),
+        more=_more(migration) if migration else None,
         findings=tuple(finding_view(finding, filename) for finding in step.findings) if step else (),
         refusal=_refusal(refused or (step.refusal if step else None)),
         stands=tuple(_stand(look, entry) for look, entry in zip(looks, entries, strict=True)),
@@ -121,11 +122,16 @@ def _code(migration: Migration, step: Step | None) -> tuple[CodeLine, ...]:
     )
 
 
+def _more(migration: Migration) -> str | None:
+    rest = len(LINE_END.split(migration.text.rstrip("\r\n"))) - SHOWN
+    return f"{count(rest, 'more line')} are not shown." if rest > 0 else None
+
+
 @lru_cache(maxsize=64)
 def coloured(text: str) -> tuple[tuple[tuple[str, str], ...], ...]:
     """Lines of pieces of text with the class of their colour; at most `SHOWN` lines."""
     if len(text) > COLOURED:
-        return tuple(((line, ""),) for line in LINE_END.split(text)[:SHOWN])
+        return tuple(((line, ""),) for line in LINE_END.split(text, SHOWN)[:SHOWN])
     return tuple(tuple(line) for line in _lines(text))[:SHOWN]
 
 

@@ -374,6 +374,7 @@ class MigrationPage:
     notes: tuple[str, ...]
     absent: str | None
     lines: tuple[CodeLine, ...]
+    more: str | None
     findings: tuple[FindingView, ...]
     refusal: ProblemView | None
     stands: tuple[Stand, ...]

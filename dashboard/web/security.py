@@ -138,6 +138,8 @@ def guard(app: Flask, site: Site, accounts: Callable[[], Accounts]) -> None:
             raise UnknownHost
         if request.method not in SAFE:
             refuse_cross_site()
+        if any("\0" in text for text in (request.path, *request.args.values(), *request.form.values())):
+            raise BadRequest  # no name, filter or word of ours holds one, and PostgreSQL takes none
         if view is None:
             return None  # routing has an error of its own to tell
         act: Act | None = vars(view)["needs"]  # there is one: see refuse_unmarked

@@ -200,7 +200,18 @@ def test_health_needs_no_sign_in_no_host_and_no_database(settings: Settings) -> 
     assert (answer.status_code, answer.text) == (200, "ok\n")
 
 
-# --- sizes ---
+# --- sizes and shapes ---
+
+
+@pytest.mark.parametrize(
+    "path", ["/history?actor=%00", "/history?before=%00", "/?q=%00", "/migrations/a%00", "/runs/%00"]
+)
+def test_a_nul_byte_is_a_bad_request(three: tuple[str, ...], cast: Cast, path: str) -> None:
+    assert cast.viewer.get(path).status_code == 400
+
+
+def test_a_nul_byte_in_a_form_is_a_bad_request(three: tuple[str, ...], cast: Cast) -> None:
+    assert cast.admin.post(APPLY, {"reason": "a\0b"}).status_code == 400
 
 
 def test_a_form_of_a_megabyte_is_refused_at_once(cast: Cast) -> None:

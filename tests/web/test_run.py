@@ -1,0 +1,184 @@
+"""One run: waiting, running, ended, and one that a command made."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from dashboard.bootstrap import Services
+from dashboard.core.access import EVERYWHERE, Role
+from dashboard.core.run import Actor, ActorKind, Door, Order
+from dashboard.services.apply import apply
+from dashboard.settings import Settings
+from tests.cast import EMAILS, Cast, words
+from tests.conftest import Write
+from tests.web.conftest import Applied
+
+PERSON = Actor(ActorKind.PERSON, "operator@example.com", Door.WEB)
+DEPLOY = Order(Actor(ActorKind.DEPLOY, "srv-42", Door.DEPLOY))
+
+
+@pytest.fixture
+def folder(applied: Applied, write: Write, folder_path: Path) -> Path:
+    """Two files, and staging has none of them."""
+    write(folder_path, "001_a.sql", "CREATE TABLE a (id int);\nCREATE INDEX a_id ON a (id);\n")
+    write(folder_path, "002_b.sql", "CREATE TABLE b (id int);\n")
+    applied("staging")
+    return folder_path
+
+
+def ask(services: Services, **how: object) -> str:
+    return services.runs.ask("staging", Order(PERSON, **how)).run_id  # type: ignore[arg-type]  # words of the test
+
+
+def run(services: Services, **how: object) -> str:
+    run_id = ask(services, **how)
+    services.runs.execute(run_id)
+    return run_id
+
+
+def shown(page: str) -> list[tuple[str, str]]:
+    """The files of the page with their words."""
+    return re.findall(r'(?s)data-key="([^"]+\.sql)">.*?<span class="word">([^<]+)</span>', page)
+
+
+# --- what goes wrong ---
+
+
+def test_a_failure_says_what_the_command_says(folder: Path, write: Write, cast: Cast, services: Services) -> None:
+    write(folder, "002_b.sql", "CREATE TABLE b (id int);\nALTER TABLE nowhere\n  ADD COLUMN x int;\n")
+    page = cast.viewer.get(f"/runs/{run(services)}")
+    text = words(page)
+    assert "Failed at 002_b.sql" in text
+    assert "1 of 2 files applied" in text
+    assert 'ERROR 42P01: relation "nowhere" does not exist' in text
+    assert "What to do:" in text
+    assert "002_b.sql:2" in text
+    assert 'href="/migrations/002_b.sql#L2"' in page.text
+    assert shown(page.text) == [("001_a.sql", "applied"), ("002_b.sql", "failed")]
+    assert 'data-pace="still"' in page.text
+    assert "<title>failed · staging · Rung</title>" in page.text
+
+
+def test_a_refusal_names_the_file_and_what_would_be_lost(
+    folder: Path, write: Write, cast: Cast, services: Services
+) -> None:
+    write(folder, "003_drop.sql", "DROP TABLE a_long_gone_table;\n")
+    text = cast.viewer.read(f"/runs/{run(services)}")
+    assert "Refused: nothing ran on staging" in text
+    assert "003_drop.sql" in text
+    assert "a_long_gone_table" in text
+
+
+def test_a_plan_that_changed_is_said_to_have_changed(folder: Path, cast: Cast, services: Services) -> None:
+    assert "The plan has changed: nothing ran on staging" in cast.viewer.read(
+        f"/runs/{run(services, expected_digest='0' * 64)}"
+    )
+
+
+def test_an_error_with_markup_in_it_is_only_text(folder: Path, write: Write, cast: Cast, services: Services) -> None:
+    write(folder, "002_b.sql", """DO $$ BEGIN RAISE EXCEPTION '<img src=x onerror=alert(1)> {{7*7}}'; END $$;""")
+    page = cast.viewer.get(f"/runs/{run(services)}")
+    assert "<img" not in page.text
+    assert "<img src=x onerror=alert(1)> {{7*7}}" in words(page)
+
+
+@pytest.mark.parametrize("run_id", ["x", "..", "' OR 1=1 --", "018f2b6e-0000-7000-8000-000000000000", "é"])
+def test_a_run_that_is_not_there_is_not_found(folder: Path, cast: Cast, run_id: str) -> None:
+    assert cast.viewer.get(f"/runs/{run_id}").status_code == 404
+    assert cast.viewer.get(f"/fragments/runs/{run_id}").status_code == 404
+
+
+# --- what goes well ---
+
+
+def test_a_run_that_waits_says_so_and_can_be_stopped(folder: Path, cast: Cast, services: Services) -> None:
+    run_id = ask(services)
+    page = cast.operator.get(f"/runs/{run_id}")
+    assert "Waiting to start on staging" in words(page)
+    assert 'data-pace="fast"' in page.text
+    assert cast.operator.post(f"/runs/{run_id}/stop").location == f"/runs/{run_id}"
+    text = cast.viewer.read(f"/runs/{run_id}")
+    assert "Stopped before anything was applied" in text
+    assert "operator@example.com asked to stop it" in text
+
+
+def test_a_run_that_no_worker_takes_asks_for_one(
+    folder: Path, cast: Cast, services: Services, in_home: psycopg.Connection[Any]
+) -> None:
+    run_id = ask(services)
+    in_home.execute("UPDATE home.run SET requested_at = requested_at - interval '1 minute'")
+    assert "No worker has taken this run for 1 min. Is `rung worker` running?" in cast.viewer.read(f"/runs/{run_id}")
+
+
+def test_a_viewer_cannot_stop_a_run(folder: Path, cast: Cast, services: Services) -> None:
+    run_id = ask(services)
+    assert "Stop this run" not in cast.viewer.read(f"/runs/{run_id}")
+    assert cast.viewer.post(f"/runs/{run_id}/stop").status_code == 403
+    assert services.runs.running()[0].stop_asked_by is None
+
+
+def test_the_end_can_be_read_from_across_the_room(folder: Path, cast: Cast, services: Services) -> None:
+    page = cast.viewer.get(f"/runs/{run(services)}")
+    assert re.search(r'(?s)<header class="banner good">.*?<h1>Applied 2 files to staging</h1>', page.text)
+    assert shown(page.text) == [("001_a.sql", "applied"), ("002_b.sql", "applied")]
+    assert "CREATE INDEX a_id ON a (id)" in words(page)
+    assert "Stop this run" not in words(page)
+
+
+def test_nothing_to_do_is_a_good_end(folder: Path, cast: Cast, services: Services, settings: Settings) -> None:
+    apply(settings.environment("staging"), services.folder.read, DEPLOY)
+    assert "Nothing to do on staging" in cast.viewer.read(f"/runs/{run(services)}")
+
+
+def test_a_forced_run_shows_its_reason(
+    folder: Path, write: Write, cast: Cast, services: Services, settings: Settings
+) -> None:
+    apply(settings.environment("staging"), services.folder.read, DEPLOY)
+    write(folder, "003_drop.sql", "DROP TABLE b;\n")
+    run_id = run(services, force=True, reason="nobody reads it <any more>")
+    assert "Forced, because: nobody reads it <any more>" in cast.viewer.read(f"/runs/{run_id}")
+
+
+def test_the_piece_is_what_the_page_holds_and_is_not_sent_twice(folder: Path, cast: Cast, services: Services) -> None:
+    run_id = run(services)
+    piece = cast.viewer.get(f"/fragments/runs/{run_id}")
+    assert "Applied 2 files to staging" in words(piece)
+    version = re.search(r'data-version="([^"]+)"', piece.text)
+    assert version
+    assert cast.viewer.get(f"/fragments/runs/{run_id}?seen={version[1]}").status_code == 204
+
+
+def test_a_run_of_a_command_is_told_from_the_history(
+    folder: Path, cast: Cast, services: Services, settings: Settings
+) -> None:
+    result = apply(settings.environment("staging"), services.folder.read, DEPLOY)
+    services.compare.live()
+    page = cast.viewer.get(f"/runs/{result.run_id}")
+    assert "Applied 2 files to staging" in words(page)
+    assert "srv-42 (deploy)" in words(page)
+    assert shown(page.text) == [("001_a.sql", "applied"), ("002_b.sql", "applied")]
+
+
+def test_a_failed_run_of_a_command_shows_its_error(
+    folder: Path, write: Write, cast: Cast, services: Services, settings: Settings
+) -> None:
+    write(folder, "002_b.sql", "SELECT 1/0;\n")
+    result = apply(settings.environment("staging"), services.folder.read, DEPLOY)
+    services.compare.live()
+    text = cast.viewer.read(f"/runs/{result.run_id}")
+    assert "Failed at 002_b.sql" in text
+    assert "ERROR 22012: division by zero" in text
+
+
+def test_the_run_of_an_environment_one_may_not_look_at_is_not_there(
+    folder: Path, cast: Cast, services: Services
+) -> None:
+    run_id = run(services)
+    services.accounts.set_role(EMAILS[Role.VIEWER], None, EVERYWHERE)
+    services.accounts.set_role(EMAILS[Role.VIEWER], Role.VIEWER, "local")
+    hidden, absent = cast.viewer.get(f"/runs/{run_id}"), cast.viewer.get("/runs/x")
+    assert (hidden.status_code, absent.status_code) == (404, 404)
+    assert words(hidden).replace(run_id, "x") == words(absent)
