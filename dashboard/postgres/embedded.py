@@ -28,7 +28,7 @@ from psycopg import sql
 from dashboard.core.environment import Secret
 from dashboard.core.errors import EmbeddedServerFault
 
-SUPERUSER = "rung"
+SUPERUSER = "postgres"
 SYSTEM_USER = "rung"
 _TRIES = 5  # another program may take the free port between our look and the server's start
 _PATIENCE = 60.0  # seconds to start or to stop; a crashed cluster replays its log first

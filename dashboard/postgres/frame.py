@@ -50,9 +50,16 @@ def clean() -> tuple[Leg, ...]:
     return (*(Message(statement, Part.RESET) for statement in _CLEAN), SYNC)
 
 
+# A role called like our own schema would find that schema first on the usual path, `"$user", public`, and what its
+# files make would land there, unseen by everybody else.
+_NOT_IN_OURS = """CASE WHEN session_user OPERATOR(pg_catalog.=) 'rung' THEN pg_catalog.set_config('search_path',
+pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), '"\\$user"[, ]*', ''), {local}) END"""
+
+
 def limits(server_version: int, *, local: bool) -> Message:
     """What bounds a file's waiting, unless the file says otherwise. local: until the end of the transaction."""
-    return _settings(f"limits_{local}", _LIMITS_SINCE_14 if server_version >= 140000 else _LIMITS, local=local)
+    known = _LIMITS_SINCE_14 if server_version >= 140000 else _LIMITS
+    return _settings(f"limits_{local}", known, local=local, also=(_NOT_IN_OURS.format(local=str(local).lower()),))
 
 
 def own_state() -> tuple[Message, ...]:
@@ -64,9 +71,9 @@ def own_state() -> tuple[Message, ...]:
     )
 
 
-def _settings(name: str, wanted: Mapping[str, str], *, local: bool) -> Message:
+def _settings(name: str, wanted: Mapping[str, str], *, local: bool, also: tuple[str, ...] = ()) -> Message:
     calls = (f"pg_catalog.set_config('{key}', '{value}', {str(local).lower()})" for key, value in wanted.items())
-    return Message(f"SELECT {', '.join(calls)}", Part.GUARD, name=name)
+    return Message(f"SELECT {', '.join((*calls, *also))}", Part.GUARD, name=name)
 
 
 def check(held: Held, ledger: Ledger | None = None, filename: str = "") -> Message:
