@@ -1,12 +1,14 @@
 """The migrations folder becomes a Folder: each file is opened once, judged by what was opened, and read whole."""
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboard.core.errors import NoFolder
+from dashboard.core.errors import NoFolder, UnusableFolder
 from dashboard.core.migration import SIZE_LIMIT, Folder, Migration, Refusal, order_of, read_migration, too_large
+from dashboard.core.text import visible
 
 _TRIES = 3  # for a file that somebody is writing at this moment
 
@@ -28,7 +30,7 @@ class FolderReader:
         self._known: dict[str, _Read] = {}
 
     def read(self) -> Folder:
-        """What the folder holds now. Raises NoFolder."""
+        """What the folder holds now. Raises NoFolder, UnusableFolder."""
         known = self._known
         read = {name: self._look(name, known.get(name)) for name in _names(self._path)}
         self._known = read
@@ -46,7 +48,7 @@ class FolderReader:
 
 
 def read_folder(path: Path, size_limit: int = SIZE_LIMIT) -> Folder:
-    """What the folder holds: files ending in `.sql` that are not hidden. Raises NoFolder."""
+    """What the folder holds: files ending in `.sql` that are not hidden. Raises NoFolder, UnusableFolder."""
     return FolderReader(path, size_limit).read()
 
 
@@ -56,6 +58,8 @@ def _names(path: Path) -> list[str]:
             return sorted(e.name for e in entries if e.name.endswith(".sql") and not e.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         raise NoFolder(str(path)) from None
+    except OSError as wrong:
+        raise UnusableFolder(str(path), "read", wrong.strerror or type(wrong).__name__) from None
 
 
 def _stamp(status: os.stat_result) -> Stamp:
@@ -73,21 +77,24 @@ _NEVER: Stamp = (0, 0, 0, 0, 0)  # no file has it, so the next look opens it aga
 
 
 def _open(path: Path, size_limit: int) -> tuple[Stamp, Migration | Refusal]:
-    """Judge what was opened, not what a name pointed at a moment before. A FIFO must not make us wait."""
-    shown = path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Opening some devices does something, so a first look comes before; what was opened is what counts."""
+    shown = visible(path.name, keep="")
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        refusal = _not_regular(shown, path.stat())
+        if refusal is not None:
+            return _NEVER, refusal
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)  # a FIFO would wait
     except OSError as wrong:
         return _NEVER, _unreadable(path, shown, wrong)
     try:
-        refusal = _not_ours(path, shown, descriptor)
+        refusal = _not_regular(shown, os.fstat(descriptor)) or _leaves(path, shown, descriptor)
         return (_NEVER, refusal) if refusal else _read(shown, descriptor, size_limit)
     finally:
         os.close(descriptor)
 
 
 def _unreadable(path: Path, shown: str, wrong: OSError) -> Refusal:
-    if path.is_symlink():
+    if wrong.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
         return Refusal(
             shown,
             "broken-link",
@@ -102,20 +109,23 @@ def _unreadable(path: Path, shown: str, wrong: OSError) -> Refusal:
     )
 
 
-def _not_ours(path: Path, shown: str, descriptor: int) -> Refusal | None:
-    opened = os.fstat(descriptor)
-    if not stat.S_ISREG(opened.st_mode):
-        return Refusal(
-            shown,
-            "not-a-regular-file",
-            f"it is {_kind(opened.st_mode)}, not a regular file",
-            "Take it out of the folder, or rename it so that it does not end in .sql.",
-        )
+def _not_regular(shown: str, status: os.stat_result) -> Refusal | None:
+    if stat.S_ISREG(status.st_mode):
+        return None
+    return Refusal(
+        shown,
+        "not-a-regular-file",
+        f"it is {_kind(status.st_mode)}, not a regular file",
+        "Take it out of the folder, or rename it so that it does not end in .sql.",
+    )
+
+
+def _leaves(path: Path, shown: str, descriptor: int) -> Refusal | None:
     if not path.is_symlink():
         return None
     root, target = os.path.realpath(path.parent), os.path.realpath(path)
     inside = os.path.commonpath((root, target)) == root
-    if inside and os.path.samestat(opened, Path(target).stat()):
+    if inside and os.path.samestat(os.fstat(descriptor), Path(target).stat()):
         return None
     return Refusal(
         shown,

@@ -1,6 +1,7 @@
 """`rung.toml` and a mapping of variables become Settings; every wrong key and value is named."""
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ from dashboard.core.migration import SIZE_LIMIT
 FILE = "rung.toml"
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_NAME = re.compile(r"(?!all$)[a-z][a-z0-9_-]{0,62}")  # `--env all` means every one of them
+_PASSWORD = re.compile(r"://[^/@]*:(?!\d+/)[^@]*[^@:]@|password\s*=", re.IGNORECASE)  # of a server, a key, a service
 _POLICIES = ("out_of_order", "edited", "duplicate_numbers")
 _TOP = ("migrations", "home", "public_url", "secret_key", "max_file_size", "environments")
 _OF_ENVIRONMENT = ("url", "ledger_schema", "protected", *_POLICIES)
@@ -69,7 +71,8 @@ class Settings:
 def find(start: Path) -> Path | None:
     """The `rung.toml` in this folder, or the nearest one above it."""
     start = start.absolute()
-    return next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
+    paths = (folder / FILE for folder in (start, *start.parents))
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113  # a folder may be closed to us
 
 
 def load(
@@ -90,12 +93,12 @@ def load(
     return Settings(
         root=root,
         migrations=_folder(directory, variables, start, root / _text(table, "migrations", path.name, "migrations")),
-        environments=_environments(table, variables, path.name),
         home=home,
         home_variable=home_variable,
         public_url=_public_url(table, variables, path.name),
         secret_key=_secret(table, "secret_key", variables, path.name)[0],
         size_limit=_whole(table, "max_file_size", path.name, SIZE_LIMIT),
+        environments=_environments(table, variables, path.name),
     )
 
 
@@ -124,9 +127,9 @@ def _folder(directory: Path | None, variables: Mapping[str, str], start: Path, c
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as wrong:
-        raise UnreadableConfiguration(str(path), str(wrong)) from None
+        raise UnreadableConfiguration(str(path), f"it is not valid TOML: {wrong}") from None
     except UnicodeDecodeError:
         raise UnreadableConfiguration(str(path), "it is not UTF-8") from None
     except OSError as wrong:
@@ -142,27 +145,29 @@ def _know(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
 
 def _environments(table: Mapping[str, Any], variables: Mapping[str, str], where: str) -> tuple[Environment, ...]:
     named = table.get("environments", {})
-    if not isinstance(named, dict):
-        raise BadValue(where, "environments", str(named), "tables such as [environments.staging]")
-    if not named:
-        raise NoEnvironments
+    if not isinstance(named, dict) or not named:
+        what = _kind(named) if named else "left out"
+        raise BadValue(where, "environments", what, "at least one table such as [environments.local] with a url")
     return tuple(_environment(name, place, named[name], variables, where) for place, name in enumerate(named))
 
 
 def _environment(name: str, place: int, table: object, variables: Mapping[str, str], file: str) -> Environment:
     where = f"{file} [environments.{name}]"
     if not _NAME.fullmatch(name):
-        raise BadValue(file, "environments", name, "a name of lower-case letters, digits, dashes and underscores")
+        expected = "a name of lower-case letters, digits, dashes and underscores, and not the word all"
+        raise BadValue(file, "environments", name, expected)
     if not isinstance(table, dict):
-        raise BadValue(file, f"environments.{name}", str(table), "a table with a url")
+        raise BadValue(
+            file, f"environments.{name}", _kind(table), f"a table: [environments.{name}] and below it its url"
+        )
     _know(table, _OF_ENVIRONMENT, where)
     url, variable = _secret(table, "url", variables, where)
     if url is None and variable is None:
-        raise BadValue(where, "url", "nothing", 'the name of a variable, such as "$STAGING_DATABASE_URL"')
+        raise BadValue(where, "url", "left out", f'the name of a variable, such as "{_example("url", where)}"')
     policies = {key: _policy(table, key, where) for key in _POLICIES if key in table}
     protected = table.get("protected", False)
     if not isinstance(protected, bool):
-        raise BadValue(where, "protected", str(protected), "true or false")
+        raise BadValue(where, "protected", repr(protected), "true or false")
     return Environment(
         name,
         place,
@@ -177,25 +182,47 @@ def _policy(table: Mapping[str, Any], key: str, where: str) -> Policy:
     try:
         return Policy(table[key])
     except ValueError:
-        raise BadValue(where, key, str(table[key]), '"warn" or "refuse"') from None
+        raise BadValue(where, key, repr(table[key]), '"warn" or "refuse"') from None
 
 
 def _secret(
     table: Mapping[str, Any], key: str, variables: Mapping[str, str], where: str
 ) -> tuple[Secret | None, str | None]:
-    """A value that may be secret, and the variable it comes from. A password in the file itself is refused."""
-    text = _text(table, key, where, "")
+    """A value that may be secret, and the variable it comes from. A password in the file itself is refused.
+
+    No message repeats the value: whoever wrote a secret here by mistake does not want it in a log as well.
+    """
+    text = table.get(key, "")
+    if not isinstance(text, str):
+        raise BadValue(where, key, _kind(text), f'the name of a variable in quotes, such as "{_example(key, where)}"')
     if not text:
         return None, None
     variable = _VARIABLE.fullmatch(text)
     if variable is not None:
         value = variables.get(variable[1])
         return (Secret(value) if value else None), variable[1]
-    if key == "secret_key" or re.search(r"://[^/@]*:[^/@]+@|password\s*=", text):
+    if key == "secret_key" or _PASSWORD.search(text):
         what = f"{where}: {key} holds a secret, and this file is committed"
-        advice = f'Write {key} = "${key.upper()}" there, and put the value into the shell or into .env.'
+        advice = f'Write {key} = "{_example(key, where)}" there, and put the value into the shell or into .env.'
         raise UnsafeConfiguration(what, advice)
+    if "://" not in text and "=" not in text:
+        expected = f'an address, or the name of a variable with a $ before it, such as "{_example(key, where)}"'
+        raise BadValue(where, key, "what stands there", expected)
     return Secret(text), None
+
+
+def _example(key: str, where: str) -> str:
+    """The name people would give the variable: `$STAGING_DATABASE_URL`."""
+    named = re.search(r"environments\.([\w-]+)", where)
+    if named is None:
+        return "$RUNG_SECRET_KEY" if key == "secret_key" else "$RUNG_HOME_URL"
+    return f"${named[1].upper().replace('-', '_')}_DATABASE_URL"
+
+
+def _kind(value: object) -> str:
+    """What stands there, without saying it."""
+    kinds = {str: "a text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return kinds.get(type(value), "a date or time")
 
 
 def _public_url(table: Mapping[str, Any], variables: Mapping[str, str], where: str) -> str | None:
@@ -203,19 +230,24 @@ def _public_url(table: Mapping[str, Any], variables: Mapping[str, str], where: s
     variable = _VARIABLE.fullmatch(text)
     text = (variables.get(variable[1], "") if variable else text) or variables.get("RUNG_PUBLIC_URL", "")
     if text and not re.fullmatch(r"https?://[^/\s?#@]+/?", text):
-        raise BadValue(where, "public_url", text, "an address such as https://rung.example.com")
+        raise BadValue(
+            where,
+            "public_url",
+            "what stands there" if "@" in text else repr(text),
+            "an address such as https://rung.example.com",
+        )
     return text.rstrip("/") or None
 
 
 def _text(table: Mapping[str, Any], key: str, where: str, default: str) -> str:
     value = table.get(key, default)
     if not isinstance(value, str):
-        raise BadValue(where, key, str(value), "a text in quotes")
+        raise BadValue(where, key, repr(value), "a text in quotes")
     return value
 
 
 def _whole(table: Mapping[str, Any], key: str, where: str, default: int) -> int:
     value = table.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise BadValue(where, key, str(value), "a whole number of bytes above 0")
+        raise BadValue(where, key, repr(value), "a whole number of bytes above 0")
     return value

@@ -69,7 +69,7 @@ def person() -> Actor:
     try:
         return Actor(ActorKind(kind), os.environ.get("RUNG_ACTOR") or _user(), Door.CLI)
     except ValueError:
-        raise BadValue("the shell", "RUNG_ACTOR_KIND", kind, "person, deploy, schedule or agent") from None
+        raise BadValue("the shell", "RUNG_ACTOR_KIND", repr(kind), "person, deploy, schedule or agent") from None
 
 
 def deploy() -> Actor:

@@ -26,11 +26,11 @@ class ConfigurationError(RungError):
 
 @dataclass(eq=False)
 class UnreadableConfiguration(ConfigurationError):
-    """{path} is not valid TOML: {reason}."""
+    """{path} cannot be used: {reason}."""
 
     path: str
     reason: str
-    advice = "Correct the line, or start from the example in the README."
+    advice = "docs/configuration.md shows a whole one to start from."
 
 
 @dataclass(eq=False)
@@ -45,7 +45,7 @@ class UnknownKey(ConfigurationError):
 
 @dataclass(eq=False)
 class BadValue(ConfigurationError):
-    """{where}: {key} cannot be {value!r}; it takes {expected}."""
+    """{where}: {key} cannot be {value}; it takes {expected}."""
 
     where: str
     key: str
@@ -118,6 +118,16 @@ class NoFolder(FolderError):
 
     path: str
     advice = 'Make the first file with `rung new "what it does"`, or name the folder with --dir or in rung.toml.'
+
+
+@dataclass(eq=False)
+class UnusableFolder(FolderError):
+    """The migrations folder {path} cannot be {verb}: {reason}."""
+
+    path: str
+    verb: str
+    reason: str
+    advice = "Give the user that runs Rung the right to, or name another folder with --dir or in rung.toml."
 
 
 @dataclass(eq=False)
