@@ -35,39 +35,24 @@ async def _work(services: Services, pace: Pace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    _log.info("worker takes runs")
+    leaver = asyncio.create_task(_leave(told, leaving, pace))
     while not told.is_set():
-        work = asyncio.create_task(services.runs.work(pace, lambda: bool(leaving)))
-        end = asyncio.create_task(told.wait())
-        await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
-        if told.is_set():
-            await _finish(work, leaving, pace)
-        else:
-            end.cancel()
-            _tell(work)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(told.wait(), pace.poll)
+        _log.info("worker takes runs")
+        try:
+            await services.runs.work(pace, told, lambda: bool(leaving))
+        except RungError as fault:
+            _log.warning("worker cannot work", extra={"reason": str(fault)})
+        except Exception:  # noqa: BLE001  # whatever it was, the next run must find a worker
+            _log.exception("worker broke")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), pace.poll)
+    leaver.cancel()
     _log.info("worker has ended")
 
 
-async def _finish(work: "asyncio.Task[None]", leaving: list[bool], pace: Pace) -> None:
+async def _leave(told: asyncio.Event, leaving: list[bool], pace: Pace) -> None:
+    await told.wait()
     _log.info("worker ends: takes no more runs")
-    work.cancel()
-    await asyncio.wait({work}, timeout=pace.grace)
-    if not work.done():
-        _log.warning("worker ends: stops its runs")
-        leaving.append(True)
-        await asyncio.wait({work})
-    if not work.cancelled() and (fault := work.exception()):
-        _log.error("worker ends with a fault", exc_info=fault)
-
-
-def _tell(work: "asyncio.Task[None]") -> None:
-    """What made it end by itself, in the log."""
-    fault = work.exception()
-    if fault is None or isinstance(fault, RungError):
-        _log.warning(
-            "worker stopped, and begins again", extra={"reason": str(fault or "its connections to home broke")}
-        )
-    else:
-        _log.error("worker broke, and begins again", exc_info=fault)
+    await asyncio.sleep(pace.grace)
+    _log.warning("worker ends: stops its runs")
+    leaving.append(True)

@@ -144,6 +144,8 @@ def test_a_worker_executes_what_was_asked_before_and_after_it_started(
     again = services.runs.ask("staging", ORDER)
     assert not again.already
     assert ended(services, again.run_id).outcome is Outcome.NOTHING
+    assert {line["level"] for line in workers.lines()} == {"info"}
+    assert [line["message"] for line in workers.lines()].count("worker takes runs") == 1
 
 
 def test_environments_do_not_wait_for_each_other_and_one_runs_once_at_a_time(

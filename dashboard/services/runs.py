@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from dashboard.core.environment import Environment
@@ -20,6 +21,9 @@ from dashboard.postgres.home.pool import Home
 from dashboard.postgres.home.scribe import Scribe
 from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
+
+if TYPE_CHECKING:
+    import asyncio
 
 LONGEST_WAIT = 20  # attempts that may find the lock taken before a run that was taken up again ends as busy
 
@@ -117,15 +121,15 @@ class Runs:
 
     # --- executing ---
 
-    async def work(self, pace: Pace, leave: Callable[[], bool] = stay) -> None:
-        """Take runs and execute them until cancelled; then take no more, and wait for those at work. See `execute`."""
+    async def work(self, pace: Pace, told_to_end: "asyncio.Event", leave: Callable[[], bool] = stay) -> None:
+        """Take runs and execute them until told to end; then take no more, wait for those at work. See `execute`."""
         from dashboard.postgres.home.queue import Desk  # heavy
 
         def job(run_id: str) -> bool:
             return self.execute(run_id, leave) is Executed.ENDED
 
         at_once = max(2, min(6, len(self._environments)))  # of one environment only one anyway
-        await Desk(self._home.environment, job, pace, at_once).work()
+        await Desk(self._home.environment, job, pace, at_once).work(told_to_end)
 
     def execute(self, run_id: str, leave: Callable[[], bool] = stay) -> Executed:
         """Do the work of a run and close it: for the worker. A run that is over already does nothing.

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import procrastinate
-from procrastinate import exceptions, jobs, manager, retry
+from procrastinate import exceptions, jobs, manager, retry, worker
 from psycopg import AsyncConnection, OperationalError
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from dashboard.core.environment import Environment
-from dashboard.core.errors import HomeNotReady, RungError, Unreachable
+from dashboard.core.errors import HomeNotReady, Unreachable
 from dashboard.core.progress import Pace
-from dashboard.postgres.connect import Connection, one_line, parameters
+from dashboard.postgres.connect import Connection, parameters
 from dashboard.postgres.home.pool import PATH, SCHEMA
 
 QUEUE, TASK = "runs", "execute"
@@ -28,6 +29,7 @@ Answer = TypeVar("Answer")
 
 _log = logging.getLogger("rung.queue")
 _SWEEP_LOCK = 8390876205174217001  # a number of ours
+_PATIENCE = 5.0  # seconds to wait for a connection
 
 
 # --- the schema ---
@@ -127,10 +129,16 @@ class _SteadyManager(manager.JobManager):
             try:
                 return await ask()
             except (exceptions.ConnectorException, OperationalError) as wrong:
-                if not _is_away(wrong):
+                if not _is_away(wrong) or _is_told_to_end():
                     raise
                 _log.warning("home is away: trying again")
                 await asyncio.sleep(self._pause)
+
+
+def _is_told_to_end() -> bool:
+    """A query that is cancelled may end as an error of its connection; the wish to end must not be lost with it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _is_away(wrong: BaseException) -> bool:
@@ -146,42 +154,54 @@ class Desk:
     pace: Pace
     concurrency: int
 
-    async def work(self) -> None:
-        """Take jobs until cancelled; then take no more, wait for those at work, and sign off.
+    async def work(self, told_to_end: asyncio.Event) -> None:
+        """Take jobs until told to end; then take no more, wait for those at work, and sign off.
 
-        Raises Unreachable when home cannot be reached at the start. Returns when procrastinate gave up for a reason
-        of its own; to call it again is safe.
+        Raises Unreachable when home cannot be reached at the start. Returns early when procrastinate gave up for a
+        reason of its own; to call it again is safe.
         """
-        app = self._app()
+        pool = self._pool()
         try:
-            await app.open_async()
-        except OperationalError as wrong:
-            raise Unreachable(SCHEMA, one_line(wrong), "Check RUNG_HOME_URL, and whether the server runs.") from None
-        try:
-            async with _beside(self._sweep_for_ever(app)):
-                await app.run_worker_async(
-                    queues=[QUEUE],
-                    concurrency=self.concurrency,
-                    fetch_job_polling_interval=self.pace.poll,
-                    abort_job_polling_interval=3600,  # we ask runs to stop ourselves
-                    update_heartbeat_interval=self.pace.heartbeat,
-                    stalled_worker_timeout=self.pace.stalled,
-                    install_signal_handlers=False,
-                    delete_jobs="always",  # home.run remembers them
-                )
+            await pool.open(wait=True, timeout=_PATIENCE)
+            app = self._app()
+            await app.open_async(pool)
+            await self._work(app, told_to_end)
+        except PoolTimeout:
+            raise Unreachable(SCHEMA, "it does not answer", "Check its address, and whether its server runs.") from None
         finally:
-            await app.close_async()
+            await pool.close()
 
-    def _app(self) -> procrastinate.App:
-        connector = procrastinate.PsycopgConnector(
-            conninfo="",
+    async def _work(self, app: procrastinate.App, told_to_end: asyncio.Event) -> None:
+        """To cancel is not reliable: a query that is cancelled may swallow it. So the worker is asked to stop."""
+        over = asyncio.Event()
+        sweeping = asyncio.create_task(self._sweep_until(over, app))
+        taker = self._worker(app)
+        working = asyncio.create_task(taker.run())  # type: ignore[no-untyped-call]  # procrastinate's
+        told = asyncio.create_task(told_to_end.wait())
+        try:
+            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+            taker.stop()  # type: ignore[no-untyped-call]  # procrastinate's
+            await working
+        finally:
+            told.cancel()
+            over.set()
+            await sweeping
+
+    def _pool(self) -> "AsyncConnectionPool[AsyncConnection[Any]]":
+        return AsyncConnectionPool(
+            "",
             kwargs=parameters(self.home, purpose="worker") | {"prepare_threshold": None},
             configure=_set_path,
+            check=AsyncConnectionPool.check_connection,
             min_size=1,
             max_size=self.concurrency + 4,
-            timeout=5,
-            reconnect_timeout=10,
+            timeout=_PATIENCE,
+            reconnect_timeout=2 * _PATIENCE,
+            open=False,
         )
+
+    def _app(self) -> procrastinate.App:
+        connector = procrastinate.PsycopgConnector(configure=_set_path)  # for the connection that listens
         app = procrastinate.App(connector=connector)
         app.job_manager = _SteadyManager(connector, self.pace.poll)
 
@@ -192,13 +212,27 @@ class Desk:
 
         return app
 
-    async def _sweep_for_ever(self, app: procrastinate.App) -> None:
-        while True:
+    def _worker(self, app: procrastinate.App) -> worker.Worker:
+        return worker.Worker(
+            app,
+            queues=[QUEUE],
+            concurrency=self.concurrency,
+            fetch_job_polling_interval=self.pace.poll,
+            abort_job_polling_interval=3600,  # we ask runs to stop ourselves
+            update_heartbeat_interval=self.pace.heartbeat,
+            stalled_worker_timeout=self.pace.stalled,
+            install_signal_handlers=False,
+            delete_jobs="always",  # home.run remembers them
+        )
+
+    async def _sweep_until(self, over: asyncio.Event, app: procrastinate.App) -> None:
+        while not over.is_set():
             try:
                 await self._sweep(app)
-            except (exceptions.ConnectorException, OperationalError, RungError):
+            except (exceptions.ConnectorException, OperationalError):
                 _log.warning("could not look for dead workers", exc_info=True)
-            await asyncio.sleep(self.pace.sweep)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), self.pace.sweep)
 
     async def _sweep(self, app: procrastinate.App) -> None:
         """Put the jobs of dead workers back; one worker at a time, so that no fresh job is put back by a slow one."""
@@ -226,16 +260,5 @@ class Desk:
 
 async def _set_path(connection: AsyncConnection[Any]) -> None:
     await connection.set_autocommit(True)
+    await connection.set_autocommit(True)
     await connection.execute(PATH)
-
-
-@contextlib.asynccontextmanager
-async def _beside(work: Any) -> Any:
-    """Run something beside the block, and end it with the block."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
