@@ -227,9 +227,14 @@ def _system_user() -> pwd.struct_passwd:
 
 def _make_folder(folder: Path, owner: pwd.struct_passwd | None) -> None:
     if not folder.exists():
-        folder.mkdir(parents=True, mode=0o700)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         if owner is not None:
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            os.chown(made, owner.pw_uid, owner.pw_gid)
+        try:
+            made.rename(folder)  # another starter sees it whole or not at all
+        except OSError:
+            made.rmdir()  # it was quicker
     if owner is None:
         return
     if folder.stat().st_uid != owner.pw_uid or not _everybody_may_pass(folder.parent):
