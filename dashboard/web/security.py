@@ -140,12 +140,13 @@ def guard(app: Flask, site: Site, accounts: Callable[[], Accounts]) -> None:
             refuse_cross_site()
         if any("\0" in text for text in (request.path, *request.args.values(), *request.form.values())):
             raise BadRequest  # no name, filter or word of ours holds one, and PostgreSQL takes none
-        if view is None:
-            return None  # routing has an error of its own to tell
-        act: Act | None = vars(view)["needs"]  # there is one: see refuse_unmarked
-        if act is None:
+        act: Act | None = vars(view)["needs"] if view else None  # there is one: see refuse_unmarked
+        if view and act is None:
             return None
         visitor = accounts().visitor(request.cookies.get(site.session_cookie, ""), active=not is_fragment())
+        if act is None:
+            g.visitor = visitor
+            return None  # routing has an error of its own to tell, to whoever it is
         if visitor is None:
             return _to_sign_in()
         g.visitor = visitor

@@ -61,6 +61,14 @@ def app(services: Services) -> Flask:
 
 
 @pytest.fixture
+def bare(tmp_path: Path) -> Flask:
+    """The pages with no database behind them, for what must not need one."""
+    made = create_app(build(Settings(tmp_path, tmp_path, (Environment("local", 0, NOWHERE),), NOWHERE)))
+    made.testing = False
+    return made
+
+
+@pytest.fixture
 def cast(app: Flask, services: Services) -> Cast:
     return Cast(app, services)
 
