@@ -13,7 +13,7 @@ _FROM_LOGGING = (
     structlog.processors.CallsiteParameterAdder([structlog.processors.CallsiteParameter.PROCESS]),
     structlog.processors.format_exc_info,
 )
-_QUIET = ("procrastinate", "psycopg.pool")  # they tell of every job, with what we say anyway
+_QUIET = {"procrastinate": logging.WARNING, "psycopg.pool": logging.ERROR}  # they tell what we tell anyway
 
 
 def set_up(level: int = logging.INFO) -> None:
@@ -34,8 +34,8 @@ def set_up(level: int = logging.INFO) -> None:
     )
     root.addHandler(handler)
     root.setLevel(level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(least)
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for type checkers only

@@ -1,5 +1,6 @@
 """The worker as a process: it takes runs, dies, is told to end, and loses home, and every file runs exactly once."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,8 +17,10 @@ import pytest
 from dashboard.bootstrap import Services, build, prepare_home
 from dashboard.core.environment import Environment, Secret
 from dashboard.core.errors import HomeNotReady, NoHome
+from dashboard.core.events import FileApplied
 from dashboard.core.progress import RunState, RunView
 from dashboard.core.run import Actor, ActorKind, Door, Order, Outcome
+from dashboard.postgres import embedded
 from dashboard.settings import Settings
 from tests.conftest import MakeDatabase, Write
 
@@ -280,24 +283,44 @@ def test_a_worker_that_is_told_to_end_leaves_a_long_run_to_the_next(
 # --- home ---
 
 
-def test_home_ends_all_sessions_again_and_again_and_the_worker_goes_on(
-    services: Services, workers: Workers, folder_path: Path, write: Write, in_home: psycopg.Connection[Any]
+def test_home_is_away_while_a_file_ends_and_the_worker_tells_it_afterwards(
+    services: Services,
+    workers: Workers,
+    folder_path: Path,
+    write: Write,
+    server: embedded.EmbeddedServer,
+    in_home: psycopg.Connection[Any],
 ) -> None:
-    slow(folder_path, write, 3)
+    slow(folder_path, write, 2)
     workers.start()
     run_id = services.runs.ask("staging", ORDER).run_id
     staging = services.settings.environment("staging")
     wait_until(lambda: sleeping(staging))
-    while sleeping(staging):
-        in_home.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        time.sleep(0.3)
+    with away(server, in_home.info.dbname):
+        wait_until(lambda: rows(staging, "SELECT count(*) FROM _migrations_applied") == [(2,)])
+        waits = "home is away: events wait"
+        wait_until(lambda: [line["message"] for line in workers.lines()].count(waits) > 3)
     view = ended(services, run_id)
-    assert view.outcome is Outcome.APPLIED
-    assert rows(staging, "SELECT count(*) FROM b") == [(1,)]
-    assert ended(services, services.runs.ask("local", ORDER).run_id).outcome is Outcome.APPLIED
+    assert (view.outcome, view.attempt) == (Outcome.APPLIED, 1)
+    assert view.result is not None
+    assert view.result.applied == ("001_a.sql", "002_slow.sql")
+    told = [one.event.filename for one in services.runs.events_since(run_id) if isinstance(one.event, FileApplied)]
+    assert told == ["001_a.sql", "002_slow.sql"]
+    assert ended(services, services.runs.ask("staging", ORDER).run_id).outcome is Outcome.NOTHING
+    assert {line["level"] for line in workers.lines()} == {"info", "warning"}
+
+
+@contextlib.contextmanager
+def away(server: embedded.EmbeddedServer, database: str) -> Iterator[None]:
+    """A database that ends its sessions and takes no new ones."""
+    name = psycopg.sql.Identifier(database)
+    with psycopg.connect(server.url("postgres").reveal(), autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (database,)
+        )
+        yield
+        connection.execute(psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
 
 
 def test_without_home_there_is_no_worker(settings: Settings) -> None:
