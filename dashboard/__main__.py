@@ -1,5 +1,6 @@
 """The command `rung`."""
 
+import contextlib
 import gc
 import os
 import sys
@@ -11,8 +12,9 @@ def main() -> None:
     from dashboard.cli.main import rung
 
     code = rung()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # every line was flushed when it was said, and a fault was noticed then
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)  # taking the interpreter apart costs as much again as what the quick commands do
 
 

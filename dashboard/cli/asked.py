@@ -1,5 +1,6 @@
 """What every command is asked with: the shell's variables, the configuration, who asks, and the options for them."""
 
+import functools
 import getpass
 import os
 import socket
@@ -11,8 +12,10 @@ from typing import Any
 import click
 
 from dashboard.bootstrap import Services, build
+from dashboard.cli.codes import code_of
+from dashboard.cli.shown import error_json, say_json
 from dashboard.core.environment import Environment
-from dashboard.core.errors import BadValue, MissingVariable
+from dashboard.core.errors import BadValue, MissingVariable, RungError, UnreadableConfiguration
 from dashboard.core.run import Actor, ActorKind, Door
 from dashboard.settings import FILE, Settings, find, load
 
@@ -23,21 +26,37 @@ def options(*, env: str | None = None, json: bool = True) -> Decorator:
     """`--config`, `--dir`, and where the command has them `--env` (with this help) and `--json`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        command = click.option("--dir", "directory", type=click.Path(path_type=Path), help="The migrations folder.")(
-            command
-        )
-        command = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help=f"The {FILE} to use.")(
-            command
-        )
         if json:
+            command = _also_errors(command)
             command = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")(
                 command
             )
+        command = click.option("--dir", "directory", type=click.Path(path_type=Path), help="The migrations folder.")(
+            command
+        )
+        command = click.option(
+            "--config", type=click.Path(path_type=Path), envvar="RUNG_CONFIG", help=f"The {FILE} to use."
+        )(command)
         if env is not None:
             command = click.option("--env", "name", metavar="NAME", help=env)(command)
         return command
 
     return decorate
+
+
+def _also_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """With `--json`, what stops the command is a document too."""
+
+    @functools.wraps(command)
+    def told(*given: Any, as_json: bool, **named: Any) -> Any:
+        try:
+            return command(*given, as_json=as_json, **named)
+        except RungError as wrong:
+            if as_json:
+                say_json(error_json(wrong, code_of(wrong)))
+            raise
+
+    return told
 
 
 def variables(config: Path | None) -> Mapping[str, str]:
@@ -48,13 +67,19 @@ def variables(config: Path | None) -> Mapping[str, str]:
         return os.environ
     from dotenv import dotenv_values
 
-    return {name: value for name, value in dotenv_values(file).items() if value is not None} | dict(os.environ)
+    try:
+        said = dotenv_values(file)
+    except UnicodeDecodeError:
+        raise UnreadableConfiguration(str(file), "it is not UTF-8") from None
+    except OSError as wrong:
+        raise UnreadableConfiguration(str(file), wrong.strerror or "it cannot be read") from None
+    return {name: value for name, value in said.items() if value is not None} | dict(os.environ)
 
 
 def settings_of(config: Path | None, directory: Path | None) -> Settings:
     """The configuration of this command. Raises ConfigurationError."""
     if config is not None and not config.is_file():
-        raise click.BadParameter(f"there is no file {config}", param_hint="--config")
+        raise click.BadParameter(f"there is no file {config}.", param_hint="--config")
     return load(variables(config), start=Path.cwd(), config=config, directory=directory)
 
 

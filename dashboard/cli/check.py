@@ -47,7 +47,7 @@ def _json(look: Look) -> dict[str, object]:
 
 def _show(look: Look) -> None:
     if look.not_reachable:
-        complain(f"{look.environment.name}: not reachable: {look.not_reachable.reason}.")
+        complain(f"{look.environment.name}: not reachable: {look.not_reachable.reason.rstrip('.')}.")
         complain(f"What to do: {look.not_reachable.advice}")
     elif look.plan:
         show_plan(look.plan)

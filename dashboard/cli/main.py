@@ -1,14 +1,19 @@
 """The door of the command line: finds the command, and turns what went wrong into words and an exit code."""
 
+import difflib
 import importlib
+import io
+import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from dashboard import __version__
-from dashboard.cli.codes import code_of
+from dashboard.cli.codes import FAILED, code_of
+from dashboard.cli.shown import complain, complain_of
 from dashboard.core.errors import RungError
 
 _COMMANDS = {
@@ -39,6 +44,17 @@ class _Commands(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101  # a programmer's mistake
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as wrong:
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            if near:
+                raise click.UsageError(f"{wrong.message} Did you mean {near[0]!r}?", ctx) from None
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
@@ -52,6 +68,7 @@ def group() -> None:
 
 def rung(words: list[str] | None = None) -> int:
     """Run one command line; the exit code."""
+    _make_writable()
     try:
         code: Any = group.main(words, prog_name="rung", standalone_mode=False)
     except click.ClickException as wrong:
@@ -60,10 +77,21 @@ def rung(words: list[str] | None = None) -> int:
     except click.Abort:
         return 128 + signal.SIGINT
     except RungError as wrong:
-        sys.stderr.write(f"rung: {wrong}\n")
-        if wrong.advice:
-            sys.stderr.write(f"What to do: {wrong.advice}\n")
+        complain_of(wrong)
         return code_of(wrong)
     except BrokenPipeError:  # whoever read our output has seen enough
-        return 1
+        return FAILED
+    except OSError as wrong:
+        complain(f"rung: {wrong.filename or 'the system'}: {wrong.strerror or type(wrong).__name__}")
+        return FAILED
     return code if isinstance(code, int) else 0
+
+
+def _make_writable() -> None:
+    """A closed stream swallows what is said, and a letter that the terminal's encoding lacks becomes its number."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -87,17 +87,16 @@ def supervise(
     `ready` is called once the pages answer. `log` takes what both print; without it, it goes where our own words go.
     The exit code: 0 after a signal, 1 otherwise.
     """
-    with _signals() as told:
+    with _signals() as told, ExitStack() as ends:
+        children = {}
+        if worker:
+            children["the worker"] = _start(_worker_command(shell), shell, log)
+            ends.callback(_end, children["the worker"], _WORKER_ENDS)
         pages = _start([*_GUNICORN, *_gunicorn_options(door), "dashboard.wsgi:app"], shell, log)
-        works = _start(_worker_command(shell), shell, log) if worker else None
-        children = {"the pages": pages} | ({"the worker": works} if works else {})
-        try:
-            _come_up(door, pages, told, ready)
-            return _watch(children, told)
-        finally:
-            _end(pages, _PAGES_END)
-            if works is not None:
-                _end(works, _WORKER_ENDS)
+        children["the pages"] = pages
+        ends.callback(_end, pages, _PAGES_END)
+        _come_up(door, pages, told, ready)
+        return _watch(children, told)
 
 
 _GUNICORN = (sys.executable, "-m", "gunicorn")
@@ -132,7 +131,8 @@ def _start(command: list[str], shell: Mapping[str, str], log: IO[str] | None) ->
 @contextmanager
 def _signals() -> Iterator[list[int]]:
     told: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # nohup means it
+    numbers = (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
     before = {number: signal.signal(number, lambda heard, _frame: told.append(heard)) for number in numbers}
     try:
         yield told

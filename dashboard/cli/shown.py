@@ -1,5 +1,6 @@
 """Results, plans and errors as text or as JSON."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -7,25 +8,45 @@ from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from dashboard.cli.told import holder_text
+from dashboard.core.errors import RungError
 from dashboard.core.plan import Action, Plan, Step
 from dashboard.core.run import Outcome, Result
+from dashboard.core.text import visible
 from dashboard.core.words import count, problem_text, span, verdict
 
 
 def say(text: str = "") -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()  # whoever reads a pipe waits for an address or a link
+    """A line on standard output; nothing in it can steer the terminal."""
+    _write(visible(text))
 
 
 def complain(text: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.write(f"{text}\n")
+    """A line on standard error, after what was said before it."""
+    with contextlib.suppress(OSError):  # whoever listened there has left
+        sys.stdout.flush()
+    sys.stderr.write(f"{visible(text)}\n")
+
+
+def complain_of(error: RungError) -> None:
+    """What stopped the command, and what to do."""
+    complain(f"rung: {error}")
+    if error.advice:
+        complain(f"What to do: {error.advice}")
+
+
+def error_json(error: RungError, code: int) -> dict[str, Any]:
+    """What `--json` prints where a command could not do its work."""
+    return {"error": type(error).__name__, "message": str(error), "advice": error.advice or None, "exit_code": code}
 
 
 def say_json(value: object) -> None:
     """One document; moments as ISO 8601, secrets never."""
-    say(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    _write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()  # whoever reads a pipe waits for an address or a link
 
 
 def _plain(value: object) -> object:
@@ -66,8 +87,6 @@ def show_result(result: Result) -> None:
 def _show_trouble(result: Result) -> None:
     kept = f", after {count(len(result.applied), 'file')} went through" if result.applied else ""
     complain(f"{result.environment}: {result.outcome}{kept}.")
-    if result.holder is not None:
-        complain(f"The lock is {holder_text(result.holder)}.")
     if result.problem is not None:
         complain(problem_text(result.problem))
 
@@ -132,6 +151,7 @@ def _step_lines(step: Step) -> Iterator[str]:
 
 def table(heads: list[str], rows: list[list[str]], style: Callable[[str], str | None] = lambda _: None) -> None:
     """A table: lines and colours on a terminal, padded columns elsewhere. `style` names a cell's colour."""
+    rows = [[visible(cell, keep="") for cell in row] for row in rows]
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
         for row in (heads, *rows):

@@ -1,27 +1,29 @@
 """`rung start`: migrate first, then become the given server."""
 
+import contextlib
 import os
+import shutil
+import signal
 import sys
 from pathlib import Path
 
 import click
 
 from dashboard.cli.asked import deploy, options, settings_of
-from dashboard.cli.codes import DONE, FAILED, OF_OUTCOME, USAGE
-from dashboard.cli.migrate import order_of, run
-from dashboard.cli.shown import complain, result_json, say_json, show_result
+from dashboard.cli.codes import DONE
+from dashboard.cli.migrate import ENV, order_of, run, run_options, show, stop_on_signals
+from dashboard.cli.shown import complain
 
-_ENV = "The environment; local, or else the first one, if it is left out."
-_NOT_FOUND = 127  # what a shell says
+_NOT_EXECUTABLE, _NOT_FOUND = 126, 127  # what env, nohup and every shell say
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True},
+    context_settings={"allow_interspersed_args": False},
     help="Migrate, then become COMMAND: signals and the exit code are its own. A failure means that it never starts.",
 )
-@options(env=_ENV)
-@click.option("--until-blocked", is_flag=True, help="Run the files before the first one that the gate stops.")
-@click.option("--lock-wait", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds.")
+@options(env=ENV)
+@run_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def start(
     name: str | None,
@@ -33,13 +35,14 @@ def start(
     as_json: bool,
     until_blocked: bool,
 ) -> int:
+    if shutil.which(command[0]) is None:  # before the database is brought to a version that nothing will use
+        return _cannot_start(command[0])
     order = order_of(deploy(), force=False, reason=None, until_blocked=until_blocked, lock_wait=lock_wait)
-    result = run(settings_of(config, directory), name, order, quiet=as_json)
-    code = OF_OUTCOME[result.outcome]
-    if as_json:
-        say_json(result_json(result, code))
-    else:
-        show_result(result)
+    with stop_on_signals() as stop:
+        result = run(settings_of(config, directory), name, order, stop, quiet=as_json)
+        code = show(result, as_json=as_json)
+        if stop.number and code == DONE:  # it came too late to stop the run, and means the server all the same
+            code = 128 + stop.number
     if code != DONE:
         complain(f"{command[0]} was not started.")
         return code
@@ -47,13 +50,20 @@ def start(
 
 
 def _become(command: tuple[str, ...]) -> int:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606  # becoming what the person named is the purpose
-    except FileNotFoundError:
-        complain(f"rung: there is no command {command[0]!r}; the database is up to date.")
-        return _NOT_FOUND
-    except OSError as wrong:
-        complain(f"rung: {command[0]!r} cannot be started ({wrong.strerror}); the database is up to date.")
-        return USAGE if isinstance(wrong, PermissionError) else FAILED
+    except OSError:
+        return _cannot_start(command[0])
+
+
+def _cannot_start(program: str) -> int:
+    if Path(program).exists() or shutil.which(program, mode=os.F_OK):
+        complain(f"rung: {program!r} cannot be executed.")
+        return _NOT_EXECUTABLE
+    complain(f"rung: there is no command {program!r}.")
+    return _NOT_FOUND

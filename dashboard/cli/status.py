@@ -11,6 +11,7 @@ from dashboard.core.matrix import Column, Matrix, Row
 from dashboard.core.plan import State
 
 _NEWEST = 5  # rows shown although everybody agrees about them
+_MOST = 40  # rows shown without --all: the heads stay on the screen
 
 _COLOURS: dict[str, str] = {
     State.APPLIED: "green",
@@ -27,7 +28,9 @@ _COLOURS: dict[str, str] = {
 
 @click.command(help="Compare the environments: what each of them has, newest first. All are asked at the same time.")
 @options()
-@click.option("--all", "everything", is_flag=True, help="All files, also those on which everybody agrees.")
+@click.option(
+    "--all", "everything", is_flag=True, help=f"All files, also those on which all agree, and more than {_MOST}."
+)
 @click.option(
     "--exit-code", is_flag=True, help="Exit with 3 when an environment is behind, 4 when one does not answer."
 )
@@ -47,17 +50,21 @@ def _code(matrix: Matrix) -> int:
 
 
 def _show(matrix: Matrix, *, everything: bool) -> None:
-    rows = [row for place, row in enumerate(matrix.rows) if everything or place < _NEWEST or row.differs]
+    differing = [row for place, row in enumerate(matrix.rows) if place < _NEWEST or row.differs]
+    rows = matrix.rows if everything else differing[:_MOST]
     heads = ["migration", *(column.environment.name for column in matrix.columns)]
     second = ["", *(column.headline for column in matrix.columns)]
     cells = [[row.filename, *(cell.state.value if cell else "-" for cell in row.cells)] for row in rows]
     table(heads, [second, *cells], _COLOURS.get)
-    hidden = len(matrix.rows) - len(rows)
-    if hidden:
-        say(f"… and {hidden} more on which all agree (--all shows them)")
+    cut = len(differing) - len(rows) if not everything else 0
+    agreed = len(matrix.rows) - len(rows) - cut
+    if cut:
+        say(f"… and {cut:,} more on which they differ, older than these (--all shows them)")
+    if agreed:
+        say(f"… and {agreed:,} more on which all agree (--all shows them)")
     for column in matrix.columns:
         if column.not_reachable:
-            say(f"{column.environment.name} is not reachable: {column.not_reachable.reason}.")
+            say(f"{column.environment.name} is not reachable: {column.not_reachable.reason.rstrip('.')}.")
             say(f"What to do: {column.not_reachable.advice}")
 
 

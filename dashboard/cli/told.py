@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dashboard.cli.shown import say
 from dashboard.core.events import (
     Event,
     FileApplied,
@@ -19,14 +20,13 @@ from dashboard.core.events import (
     silence,
 )
 from dashboard.core.run import LockHolder
+from dashboard.core.text import visible
 from dashboard.core.words import absolute, count, span
 
+_CALM = 10.0  # seconds between two lines about the same wait
+_LONG = 5.0  # seconds; a statement that took longer gets a line of its own
+
 Say = Callable[[str], None]
-
-
-def _plainly(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 @contextmanager
@@ -38,13 +38,24 @@ def teller(environment: str, *, quiet: bool) -> Iterator[Reporter]:
         with _on_a_terminal(environment) as reporter:
             yield reporter
     else:
-        yield lambda event: _tell(environment, event, _plainly)
+        yield _lines(environment, say)
 
 
-def _tell(environment: str, event: Event, say: Say) -> None:
-    line = _line(environment, event)
-    if line is not None:
-        say(line)
+def _lines(environment: str, write: Say) -> Reporter:
+    """A reporter that writes lines, and of a wait only now and then one."""
+    waited = -_CALM
+
+    def report(event: Event) -> None:
+        nonlocal waited
+        if isinstance(event, WaitingForLock):
+            if event.seconds - waited < _CALM:
+                return
+            waited = event.seconds
+        line = _line(environment, event)
+        if line is not None:
+            write(line)
+
+    return report
 
 
 def _line(environment: str, event: Event) -> str | None:
@@ -58,6 +69,8 @@ def _line(environment: str, event: Event) -> str | None:
             return f"  applied  {event.filename}  ({how})" + (f"\n           {event.note}" if event.note else "")
         case FileFailed():
             return f"  failed   {event.filename}"
+        case StatementDone() if event.seconds >= _LONG:
+            return f"           {event.filename}: statement {event.statement} took {span(event.seconds)}"
         case FileRetrying():
             return (
                 f"  retry    {event.filename}  (attempt {event.attempt} of {event.attempts}: {event.message}; "
@@ -87,9 +100,10 @@ def _on_a_terminal(environment: str) -> Iterator[Reporter]:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task(environment, total=None)
+        lines = _lines(environment, lambda line: bar.console.print(visible(line), markup=False, highlight=False))
 
         def report(event: Event) -> None:
-            _tell(environment, event, lambda line: bar.console.print(line, markup=False, highlight=False))
+            lines(event)
             match event:
                 case WaitingForLock():
                     bar.update(task, description=f"{environment}: waiting for the lock")

@@ -1,14 +1,16 @@
 """`rung user`: let people into the dashboard."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dashboard.cli.asked import options, settings_of
-from dashboard.cli.shown import say
-from dashboard.core.access import Role
+from dashboard.cli.shown import say, say_json, table
+from dashboard.core.access import EVERYWHERE, Role
+from dashboard.core.words import absolute
 
 if TYPE_CHECKING:
     from dashboard.services.accounts import Accounts
@@ -47,6 +49,25 @@ def add(email: str, role: str, config: Path | None, directory: Path | None, *, p
 def link(email: str, minutes: int, config: Path | None, directory: Path | None) -> None:
     accounts, address = _accounts(config, directory)
     say(f"{address}/sign-in/link/{accounts.make_link(email, minutes=minutes)}")
+
+
+@user.command("list", help="Show who may come in, and as what.")
+@options()
+def everybody(config: Path | None, directory: Path | None, *, as_json: bool) -> None:
+    people = _accounts(config, directory)[0].everybody()
+    if as_json:
+        say_json(people)
+    elif people:
+        heads = ["e-mail", "role", "comes in by", "since"]
+        table(heads, [[one.email, _roles(one.roles), one.way, absolute(one.since)] for one in people])
+    else:
+        say("Nobody yet. Now: rung user add you@example.com --role admin")
+
+
+def _roles(roles: Mapping[str, str]) -> str:
+    """`viewer, operator on staging`."""
+    parts = [role if place == EVERYWHERE else f"{role} on {place}" for place, role in roles.items()]
+    return ", ".join(parts) or "none"
 
 
 @user.command(help="Give an account another role.")

@@ -44,6 +44,11 @@ class Accounts:
                 raise BadAccount(f"{address} has one already")  # noqa: TRY003  # one of several reasons
             rows.set_role(connection, account_id, EVERYWHERE, role)
 
+    def everybody(self) -> tuple[rows.Person, ...]:
+        """All accounts, by address."""
+        with self._home.connection() as connection:
+            return rows.everybody(connection)
+
     def exists(self, email: str) -> bool:
         with self._home.connection() as connection:
             return rows.find(connection, _normal(email)) is not None

@@ -1,12 +1,15 @@
 """New: make the next migration file from a template."""
 
+import fcntl
 import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboard.core.errors import BadName, BadPattern
+from dashboard.core.errors import BadName, BadPattern, UnusableFolder
 
 _WORD = re.compile(r"[a-z0-9]+")
 _LONGEST = 80  # characters of a slug; names stay readable in a table
@@ -35,26 +38,39 @@ class Patterns:
 def new_migration(folder: Path, description: str, patterns: Patterns, timestamp: str) -> Path:
     """Write the next file and return its path; the folder is made when it is missing.
 
-    `timestamp`: fourteen digits of now, used where the folder numbers its files by time. Never overwrites a file.
+    `timestamp`: fourteen digits of now, used where the folder numbers its files by time. Never overwrites a file, and
+    two calls at the same moment never take the same number.
     Raises BadName: the description leaves no word to name the file by. BadPattern: one does not have its form.
+    UnusableFolder: it may not be written to.
     """
     slug = slug_of(description)
     text = _text(description, patterns)
-    folder.mkdir(parents=True, exist_ok=True)
-    while True:
-        path = folder / f"{next_number(_numbers(folder), timestamp)}_{slug}.sql"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            continue  # somebody took the number at the same moment
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone_in(folder):
+            path = folder / f"{next_number(_numbers(folder), timestamp)}_{slug}.sql"
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+    except OSError as wrong:
+        raise UnusableFolder(str(folder), "written to", wrong.strerror or type(wrong).__name__) from None
+    return path
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def slug_of(description: str) -> str:
-    """`Add user preferences!` becomes `add_user_preferences`. Raises BadName."""
-    words = _WORD.findall(description.lower().replace("'", ""))
+    """`Add user preferences!` becomes `add_user_preferences`, and `Größe` `grosse`. Raises BadName."""
+    letters = unicodedata.normalize("NFKD", description.casefold().replace("'", ""))
+    words = _WORD.findall("".join(letter for letter in letters if not unicodedata.combining(letter)))
     slug = "_".join(words)[:_LONGEST].strip("_")
     if not slug:
         raise BadName(description)
@@ -72,8 +88,8 @@ def next_number(numbers: Sequence[str], timestamp: str) -> str:
 
 
 def _numbers(folder: Path) -> list[str]:
-    found = (re.match(r"[0-9]+(?=_)", path.name) for path in folder.glob("*.sql"))
-    return [number.group() for number in found if number]
+    found = (re.match(r"([0-9]+)_.*\.sql$", path.name, re.IGNORECASE) for path in folder.iterdir())
+    return [number[1] for number in found if number]
 
 
 def _text(description: str, patterns: Patterns) -> str:

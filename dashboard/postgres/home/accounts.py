@@ -21,6 +21,16 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """An account in a list. `roles`: by environment, `*` first. `way`: how it is opened, for people."""
+
+    email: str
+    roles: Mapping[str, str]
+    way: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A session that is open. `quiet`: it was not marked as seen for a minute."""
 
@@ -48,6 +58,21 @@ def find(home: Connection, email: str) -> Found | None:
             "SELECT id::text, password_hash FROM home.account WHERE email = %s AND disabled_at IS NULL", (email,)
         )
         return cursor.fetchone()
+
+
+def everybody(home: Connection) -> tuple[Person, ...]:
+    """All accounts, by address."""
+    with home.cursor(row_factory=class_row(Person)) as cursor:
+        cursor.execute("""
+            SELECT a.email,
+                   coalesce((SELECT json_object_agg(r.environment, r.role ORDER BY r.environment <> '*', r.environment)
+                               FROM home.role AS r WHERE r.account_id = a.id), '{}') AS roles,
+                   CASE WHEN a.disabled_at IS NOT NULL THEN 'nothing: disabled'
+                        WHEN a.password_hash IS NULL THEN 'one-time links' ELSE 'password or one-time link' END AS way,
+                   a.created_at AS since
+              FROM home.account AS a ORDER BY a.email
+        """)
+        return tuple(cursor)
 
 
 def set_password(home: Connection, account_id: str, password_hash: str) -> None:
