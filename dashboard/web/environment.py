@@ -135,7 +135,7 @@ def make_page(
         stops=plan.stops if plan else (),
         notices=plan.notices if plan else (),
         steps=_steps(plan, name) if plan else (),
-        steps_heading="What would run, in this order",
+        steps_heading="What would run, as last seen" if look.not_reachable else "What would run, in this order",
         held=plan.digest if plan else "",
         apply_href=url_for("environment.apply", name=name),
         choices=choices,

@@ -24,6 +24,8 @@ from dashboard.web.signs import (
 
 views = Blueprint("matrix", __name__)
 
+NOTHING_YET = Sign("", "No migrations yet", "unknown")
+
 FRESH = 8.0  # seconds for which a picture is new enough
 WATCHED = 2.0  # the same, while something runs
 FEW = 4  # environments that fit beside each other on a telephone with their signs
@@ -98,7 +100,7 @@ def make_page(scene: Scene, frame: Frame, version: str) -> MatrixPage:
     return MatrixPage(
         frame=replace(frame, title=f"{_short(columns, running)} · Rung", icon=_icon(columns, running)),
         live=Live(url_for("matrix.fragment", **query), "brisk" if running else "slow", version),  # type: ignore[arg-type]  # all of it is query
-        verdict=make_verdict(columns, running),
+        verdict=make_verdict(columns, running) if matrix.rows or not _all_asked(columns) else NOTHING_YET,
         facts=(_number(scene),),
         looked=_looked(scene),
         heads=tuple(make_head(column, now, running=column.environment.name in running) for column in columns),
@@ -110,6 +112,10 @@ def make_page(scene: Scene, frame: Frame, version: str) -> MatrixPage:
         legend=_legend(scene.rows),
         empty=None if scene.rows else _empty(matrix, scene.search, only=scene.only),
     )
+
+
+def _all_asked(columns: Sequence[Column]) -> bool:
+    return all(column.taken_at and not column.not_reachable for column in columns)
 
 
 def _looked(scene: Scene) -> Moment | None:
@@ -193,8 +199,8 @@ def _empty(matrix: Matrix, search: str, *, only: bool) -> Empty:
     if only and matrix.rows:
         return Empty("No differences", f"All environments have all {count(len(matrix.rows), 'file')}.")
     return Empty(
-        "No migrations yet",
-        "The folder is empty, and no environment has applied anything. Make the first file:",
+        "Make the first one",
+        "The folder is empty, and no environment has applied anything.",
         'rung new "create users"',
     )
 

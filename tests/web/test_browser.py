@@ -232,3 +232,7 @@ def test_no_page_is_wider_than_the_window(lead: Page, address: str, width: int) 
         lead.goto(address + path)
         wide = lead.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{path} at {width}"
+    lead.goto(address)
+    box = lead.locator(".rails").bounding_box()
+    assert box
+    assert box["x"] + box["width"] <= width, "three rails fit beside each other, on a telephone too"
