@@ -22,7 +22,11 @@ class Chunk:
 
 
 class Cut(Exception):
-    """Raised by whoever decides: the connection ends here, and this piece does not arrive."""
+    """Raised by whoever decides: the connection ends here. Before a piece: it does not arrive."""
+
+
+class Deafen(Exception):
+    """Raised after a piece: it arrives, the client hears nothing any more, and the server does not notice."""
 
 
 @dataclass
@@ -41,6 +45,12 @@ class Wire:
     sent: int = 0
     links: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _near: list[socket.socket] = field(default_factory=list)
+    _far: list[socket.socket] = field(default_factory=list)
+
+    def deafen_all(self) -> None:
+        """Every client hears nothing any more; new connections may be made."""
+        _hang_up(*self._near)
 
     def carry(self, near: socket.socket, far: socket.socket, link: int) -> None:
         try:
@@ -51,9 +61,11 @@ class Wire:
                 self.before(chunk)
                 far.sendall(data)
                 self.after(chunk)
+        except Deafen:
+            _hang_up(near)
         except (OSError, Cut):
-            pass
-        finally:
+            _hang_up(near, far)
+        else:
             _hang_up(near, far)
 
 
@@ -68,6 +80,7 @@ def wire_to(target: Secret) -> Iterator[Wire]:
         threading.Thread(target=_accept, args=(listener, address, wire), daemon=True).start()
         yield wire
         listener.shutdown(socket.SHUT_RDWR)
+        _hang_up(*wire._near, *wire._far)
 
 
 def _accept(listener: socket.socket, address: tuple[str, int], wire: Wire) -> None:
@@ -80,6 +93,8 @@ def _accept(listener: socket.socket, address: tuple[str, int], wire: Wire) -> No
         far = socket.create_connection(address)
         for end in (near, far):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wire._near.append(near)
+        wire._far.append(far)
         threading.Thread(target=wire.carry, args=(near, far, wire.links), daemon=True).start()
         threading.Thread(target=_back, args=(far, near), daemon=True).start()
 
@@ -87,7 +102,8 @@ def _accept(listener: socket.socket, address: tuple[str, int], wire: Wire) -> No
 def _back(far: socket.socket, near: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := far.recv(1 << 20):
-            near.sendall(data)
+            with contextlib.suppress(OSError):  # a deaf client: the server must not notice
+                near.sendall(data)
     _hang_up(near, far)
 
 

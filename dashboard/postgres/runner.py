@@ -190,6 +190,10 @@ class _Whole:
         problem = self._session.problem(self._step, landing.broken, watch)
         if attempts > 1:
             problem = replace(problem, advice=f"Tried {attempts} times. {problem.advice}")
+        if landing.broken.message.part is Part.FRAME and landing.lost is None and self._session.in_ledger(self._step):
+            problem = replace(
+                problem, advice=f"{problem.advice} The ledger has the file, because it committed that too."
+            )
         return self._session.ended(
             self._step,
             problem,

@@ -269,8 +269,8 @@ class Session:
                 return replace(
                     told,
                     message="the file ended the transaction it runs in, or removed its row from the ledger",
-                    advice="What it committed by itself is kept, the rest is not. Look at what is there, take the "
-                    "transaction control out of what it calls, and run again.",
+                    advice="What it committed by itself is kept, the rest is not: look at what is there. Take the "
+                    "transaction control out of it.",
                     sqlstate=None,
                 )
             case Part.HISTORY:
