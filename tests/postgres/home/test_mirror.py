@@ -1,59 +1,46 @@
 """The mirror follows every environment's history, and keeps what a replaced database forgot."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import psycopg
 import pytest
 
 from dashboard.core.environment import Environment
-from dashboard.core.migration import Migration, read_migration
-from dashboard.core.record import Happening, HistoryFilter
-from dashboard.core.run import Actor, ActorKind, Door
+from dashboard.core.migration import Folder, Migration, read_migration
+from dashboard.core.record import HistoryFilter
+from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.postgres import history
 from dashboard.postgres.connect import connect
 from dashboard.postgres.home import mirror
 from dashboard.postgres.home.pool import Home
+from dashboard.services.apply import apply
 
 RUN = str(uuid.uuid4())
-AUTHOR = history.Author(RUN, "prod", Actor(ActorKind.PERSON, "Lead@example.com", Door.WEB), "host", "1")
-Write = Callable[..., None]
-
-
-def migration(number: int) -> Migration:
-    made = read_migration(f"{number:03}_t.sql", b"SELECT 1;")
-    assert isinstance(made, Migration)
-    return made
+LEAD = Actor(ActorKind.PERSON, "Lead@example.com", Door.WEB)
 
 
 class Target:
-    """An environment whose history is written without a runner, by the same SQL."""
+    """An environment, called otherwise by those who run files on it."""
 
     def __init__(self, environment: Environment) -> None:
         assert environment.url is not None
         self.environment = environment
+        self.writer = psycopg.connect(environment.url.reveal(), autocommit=True)
         self.reader = connect(environment, purpose="history")
-        self.writer = psycopg.connect(environment.url.reveal(), autocommit=True, cursor_factory=psycopg.RawCursor)
-        self.send(history.creation())
 
-    def send(self, messages: tuple[Any, ...]) -> None:
-        with self.writer.transaction():
-            self.writer.execute("SET LOCAL search_path = pg_catalog")
-            for message in messages:
-                self.writer.execute(message.sql.encode(), message.values or None)
-
-    def write(self, *numbers: int, event: Happening = Happening.APPLIED, author: history.Author = AUTHOR) -> None:
-        for number in numbers:
-            self.send(history.append(author, history.Entry(event, migration(number), with_text=True)))
+    def write(self, *numbers: int, actor: Actor = LEAD, run_id: str = RUN, text: str = "SELECT 1;") -> None:
+        """One row of history for each file."""
+        read = [read_migration(f"{number:03}_t.sql", text.encode()) for number in numbers]
+        folder = Folder(tuple(one for one in read if isinstance(one, Migration)))
+        apply(replace(self.environment, name="prod"), lambda: folder, Order(actor), run_id=run_id)
 
     def forget(self, after: int) -> None:
         """What a restore from a backup does to the newest rows."""
-        self.writer.execute("SET session_replication_role = replica")
         self.writer.execute("ALTER TABLE rung.history DISABLE TRIGGER history_append_only")
-        self.writer.execute(f"DELETE FROM rung.history WHERE id > {after:d}".encode())
+        self.writer.execute("DELETE FROM rung.history WHERE id > %s", (after,))
 
     def close(self) -> None:
         self.reader.close()
@@ -176,11 +163,11 @@ def test_pages_go_on_where_the_last_one_ended_whatever_comes_in(home: Home, targ
     follow(home, target)
     seen: list[str | None] = []
     before = None
-    while True:
+    for late in range(10, 20):
         with home.connection() as connection:
             page = mirror.page(connection, HistoryFilter(), before, 3)
         seen += [row.row.filename for row in page.rows]
-        target.write(9)
+        target.write(late)
         follow(home, target)
         before = page.older
         if before is None:
@@ -199,10 +186,9 @@ def test_a_cursor_that_is_none_of_ours_is_the_first_page(home: Home, target: Tar
 
 
 def test_filters_choose_rows(home: Home, target: Target) -> None:
-    deploy = replace(AUTHOR, run_id=str(uuid.uuid4()), actor=Actor(ActorKind.DEPLOY, "team-app", Door.DEPLOY))
     target.write(1, 2)
-    target.write(3, author=deploy)
-    target.write(4, event=Happening.FAILED)
+    target.write(3, actor=Actor(ActorKind.DEPLOY, "team-app", Door.DEPLOY), run_id=str(uuid.uuid4()))
+    target.write(4, text="SELECT 1/0;")
     follow(home, target)
     assert told(home, HistoryFilter(environment="production")) == ["004", "003", "002", "001"]
     assert told(home, HistoryFilter(environment="prod")) == []
