@@ -90,7 +90,7 @@ def services_of(settings: Settings) -> Services:
 
 def person() -> Actor:
     """Who runs a command: $RUNG_ACTOR, or the system user; $RUNG_ACTOR_KIND says which kind, a person by default."""
-    kind = os.environ.get("RUNG_ACTOR_KIND", ActorKind.PERSON)
+    kind = os.environ.get("RUNG_ACTOR_KIND") or ActorKind.PERSON
     try:
         return Actor(ActorKind(kind), os.environ.get("RUNG_ACTOR") or _user(), Door.CLI)
     except ValueError:
