@@ -330,7 +330,7 @@ def test_a_role_that_is_set_up_for_the_login_comes_back_after_a_file_changed_it(
     assert environment.url
     for statement in (
         "DROP OWNED BY app_owner, app_login"
-        if ask(environment, "SELECT FROM pg_roles WHERE rolname = 'app_owner'")
+        if ask(environment, "SELECT 1 FROM pg_roles WHERE rolname = 'app_owner'")
         else "",
         "DROP ROLE IF EXISTS app_owner, app_login",
         "CREATE ROLE app_owner",
