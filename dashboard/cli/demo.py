@@ -27,7 +27,12 @@ _NOT_OURS = ("RUNG_MIGRATIONS", "RUNG_PUBLIC_URL")  # of the shell; they mean an
 
 
 @click.command(help="Start the demo. Ctrl-C stops all of it and keeps what you did in it.")
-@click.option("--port", type=click.IntRange(0, 65535), help=f"Where the pages are; {_PORT} or any free one by default.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help=f"Where the pages are; {_PORT} or any free one by default.",
+)
 @click.option("--reset", is_flag=True, help="Start over, as if for the first time.")
 @click.option("--no-browser", is_flag=True, help="Print the link only.")
 def demo(port: int | None, *, reset: bool, no_browser: bool) -> int:

@@ -15,7 +15,9 @@ _ENV = "The environment; local, or else the first one, if it is left out."
 
 @click.command(help="Show what was tried on an environment: when, by whom, how it ended. Newest first.")
 @options(env=_ENV)
-@click.option("--limit", type=click.IntRange(min=1, max=10_000), default=30, show_default=True, help="Rows.")
+@click.option(
+    "--limit", type=click.IntRange(min=1, max=10_000), default=30, show_default=True, metavar="N", help="Rows."
+)
 @click.option("--verify", is_flag=True, help="Check the chain of hashes instead; exit with 1 when it does not hold.")
 def history(
     name: str | None, config: Path | None, directory: Path | None, limit: int, *, as_json: bool, verify: bool

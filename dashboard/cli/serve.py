@@ -41,9 +41,20 @@ class Door:
 
 
 @click.command(help="Start the dashboard: the pages and one worker. SIGTERM or Ctrl-C ends both in order.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65535), envvar="PORT", default=8000, show_default="$PORT or 8000")
-@click.option("--threads", type=click.IntRange(1, 200), default=8, show_default=True, help="Requests at a time.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="The address to listen at; 0.0.0.0 for all.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), envvar="PORT", default=8000, show_default="$PORT or 8000",
+    metavar="N", help="The port to listen at; 0 takes a free one.",
+)  # fmt: skip
+@click.option(
+    "--threads", type=click.IntRange(1, 200), default=8, show_default=True, metavar="N", help="Requests at a time."
+)
 @click.option("--no-worker", is_flag=True, help="The pages alone; `rung worker` runs elsewhere.")
 @options(json=False)
 def serve(host: str, port: int, threads: int, config: Path | None, directory: Path | None, *, no_worker: bool) -> int:

@@ -33,7 +33,7 @@ def _accounts(config: Path | None, directory: Path | None) -> "tuple[Accounts, s
 
 @user.command(help="Make an account. Without a password, only one-time links open it.")
 @click.argument("email")
-@click.option("--role", type=_ROLES, default=Role.VIEWER.value, show_default=True)
+@click.option("--role", type=_ROLES, default=Role.VIEWER.value, show_default=True, help="On all environments.")
 @click.option("--password-stdin", is_flag=True, help="Read a password from standard input.")
 @options(json=False)
 def add(email: str, role: str, config: Path | None, directory: Path | None, *, password_stdin: bool) -> None:
@@ -44,7 +44,10 @@ def add(email: str, role: str, config: Path | None, directory: Path | None, *, p
 
 @user.command(help="Print a link that signs in once.")
 @click.argument("email")
-@click.option("--minutes", type=click.IntRange(min=1, max=7 * 24 * 60), default=15, show_default=True)
+@click.option(
+    "--minutes", type=click.IntRange(min=1, max=7 * 24 * 60), default=15, show_default=True,
+    metavar="N", help="How long it stays good.",
+)  # fmt: skip
 @options(json=False)
 def link(email: str, minutes: int, config: Path | None, directory: Path | None) -> None:
     accounts, address = _accounts(config, directory)
