@@ -11,7 +11,7 @@ from psycopg import errors
 from psycopg.pq.abc import PGresult
 
 from dashboard.core.environment import Environment
-from dashboard.core.errors import EnvironmentFault, Unusable
+from dashboard.core.errors import ConnectionLost, EnvironmentFault, Unusable
 from dashboard.core.events import FileRetrying, Notice, OutcomeUnknown, Reporter, StatementDone
 from dashboard.core.migration import Migration
 from dashboard.core.plan import Step
@@ -186,10 +186,11 @@ class Session:
     def ask(self, connection: Connection, message: Message, deadline: float = float("inf")) -> str | None:
         """The first field of the answer to one message. deadline: by `time.monotonic()`."""
         landing = fly(connection, [message, SYNC], tick=_until(deadline))
-        if landing.broken is not None:
-            raise landing.broken.error
         if landing.lost is not None:
-            raise psycopg.OperationalError(landing.lost.reason)
+            raise _lost(self.environment, "while it was asked", landing.lost.reason)
+        if landing.broken is not None:
+            said = landing.broken.error.diag.message_primary or str(landing.broken.error)
+            raise Unusable(self.environment.name, f"it answered a question with an error: {said}", "Run again.")
         return landing.value(Part.ASK)
 
     # --- the history ---
@@ -317,7 +318,7 @@ class Session:
                 control = self._hold_again(deadline)
                 self._wait_for_end(control, deadline)
                 return self._in_ledger(control, step, deadline)
-            except (EnvironmentFault, psycopg.Error, GaveUp):
+            except (EnvironmentFault, GaveUp):
                 time.sleep(0.2)  # the server may be restarting
         return None
 
@@ -369,9 +370,8 @@ def _until(deadline: float) -> Callable[[], None]:
     return tick
 
 
-def _lost(environment: Environment, when: str, reason: str) -> Unusable:
-    first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
-    return Unusable(environment.name, f"the connection was lost {when} ({first})", "Run again.")
+def _lost(environment: Environment, when: str, reason: str) -> ConnectionLost:
+    return ConnectionLost(environment.name, when, reason.strip().partition("\n")[0] or "no reason given")
 
 
 def _still_unknown(environment: str, filename: str, reason: str) -> Problem:
