@@ -34,14 +34,14 @@ def changed(environment: Environment, **parts: str) -> str:
 
 def test_a_wrong_password_is_named_and_never_shown(environment: Environment) -> None:
     said = failure(changed(environment, password="hunter2-s3cret"))
-    assert "does not accept the password of user rung" in said.reason
+    assert "does not accept the password of user postgres" in said.reason
     assert "127.0.0.1:" in said.reason
     assert "database test_" in said.reason
     assert "hunter2" not in str(said) + said.advice
 
 
 def test_a_missing_database_is_named(environment: Environment) -> None:
-    assert "has no database nowhere (user rung)" in failure(changed(environment, database="nowhere")).reason
+    assert "has no database nowhere (user postgres)" in failure(changed(environment, database="nowhere")).reason
 
 
 def test_a_missing_role_is_named(environment: Environment) -> None:
