@@ -49,8 +49,7 @@ def new_migration(folder: Path, description: str, patterns: Patterns, timestamp:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
             path = folder / f"{next_number(_numbers(folder), timestamp)}_{slug}.sql"
-            with path.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            _write(path, text.encode(errors="replace"))
     except OSError as wrong:
         raise UnusableFolder(str(folder), "written to", wrong.strerror or type(wrong).__name__) from None
     return path
@@ -65,6 +64,17 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of it or nothing: half a file could be half a migration."""
+    file = path.open("xb")  # noqa: SIM115  # a name that is taken is not ours to remove
+    try:
+        with file:
+            file.write(data)
+    except OSError:
+        path.unlink()
+        raise
 
 
 def slug_of(description: str) -> str:
@@ -83,7 +93,7 @@ def next_number(numbers: Sequence[str], timestamp: str) -> str:
         return "001"
     highest = max(numbers, key=int)
     if len(highest) >= _TIMESTAMP:
-        return max(timestamp, str(int(highest) + 1))
+        return max(timestamp, str(int(highest) + 1), key=int)
     return str(int(highest) + 1).zfill(max(map(len, numbers)))
 
 
