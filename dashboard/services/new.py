@@ -68,7 +68,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 def _write(path: Path, data: bytes) -> None:
     """All of it or nothing: half a file could be half a migration."""
-    file = path.open("xb")  # noqa: SIM115  # a name that is taken is not ours to remove
+    file = path.open("xb")  # a name that is taken is not ours to remove
     try:
         with file:
             file.write(data)
