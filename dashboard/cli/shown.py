@@ -12,7 +12,7 @@ from dashboard.core.errors import RungError
 from dashboard.core.plan import Action, Plan, Step
 from dashboard.core.run import Outcome, Result
 from dashboard.core.text import visible
-from dashboard.core.words import count, problem_text, span, verdict
+from dashboard.core.words import count, problem_lines, span, verdict
 
 
 def say(text: str = "") -> None:
@@ -88,7 +88,8 @@ def _show_trouble(result: Result) -> None:
     kept = f", after {count(len(result.applied), 'file')} went through" if result.applied else ""
     complain(f"{result.environment}: {result.outcome}{kept}.")
     if result.problem is not None:
-        complain(problem_text(result.problem))
+        lines = problem_lines(result.problem)
+        complain("\n".join(lines if result.problem.filename else lines[1:]))  # the environment was just named
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

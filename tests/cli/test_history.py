@@ -1,0 +1,75 @@
+import pytest
+
+from tests.cli.conftest import Checkout
+
+
+@pytest.fixture
+def tried(checkout: Checkout) -> Checkout:
+    checkout.write("001_a.sql", "CREATE TABLE a (id bigint);")
+    checkout.write("002_b.sql", "SELECT 1/0;")
+    checkout.rung("migrate", RUNG_ACTOR="ada@example.com", code=1)
+    return checkout
+
+
+def test_everything_that_was_tried_is_shown_newest_first(tried: Checkout) -> None:
+    lines = tried.rung("history", code=0).out.splitlines()
+    assert lines[0].split() == ["when", "what", "file", "who", "took"]
+    assert "failed (22012): division by zero" in lines[1]
+    assert "002_b.sql" in lines[1]
+    assert "applied" in lines[2]
+    assert "ada@example.com (person, cli)" in lines[2]
+    assert "UTC" in lines[2]
+
+
+def test_a_limit_cuts_the_oldest(tried: Checkout) -> None:
+    assert len(tried.rung("history", "--limit", "1", code=0).out.splitlines()) == 2
+    tried.rung("history", "--limit", "0", code=2)
+
+
+def test_an_environment_nobody_touched_says_so(tried: Checkout) -> None:
+    assert tried.rung("history", "--env", "staging", code=0).out == "staging: nothing was tried here by Rung yet.\n"
+
+
+def test_looking_changes_nothing(tried: Checkout) -> None:
+    tried.rung("history", "--env", "staging", code=0)
+    tried.rung("history", "--env", "staging", "--verify", code=0)
+    assert tried.ask("SELECT to_regnamespace('rung') IS NULL", "staging")
+
+
+def test_an_environment_that_does_not_answer_ends_with_4(tried: Checkout) -> None:
+    assert "nothing listens" in tried.rung("history", "--env", "gone", code=4).err
+    document = tried.rung("history", "--env", "gone", "--verify", "--json", code=4).json
+    assert document["error"] == "Unreachable"
+    assert document["exit_code"] == 4
+
+
+def test_json_holds_every_column(tried: Checkout) -> None:
+    document = tried.rung("history", "--json", code=0).json
+    assert document["environment"] == "local"
+    newest, oldest = document["rows"]
+    assert (newest["event"], newest["sqlstate"], newest["sql"]) == ("failed", "22012", "SELECT 1/0;")
+    assert oldest["actor"] == "ada@example.com"
+    assert newest["previous_hash"] == oldest["own_hash"]
+
+
+def test_a_whole_chain_is_confirmed(tried: Checkout) -> None:
+    said = tried.rung("history", "--verify", code=0)
+    assert said.out.startswith("local: 2 rows")
+    document = tried.rung("history", "--verify", "--json", code=0).json
+    assert (document["environment"], document["ok"], document["rows"], document["first_bad_id"]) == (
+        "local",
+        True,
+        2,
+        None,
+    )
+    assert len(document["head"]) == 64
+
+
+def test_a_changed_row_is_named_and_ends_with_1(tried: Checkout) -> None:
+    tried.do(
+        "ALTER TABLE rung.history DISABLE TRIGGER ALL",
+        "UPDATE rung.history SET actor = 'nobody' WHERE id = 1",
+        "ALTER TABLE rung.history ENABLE TRIGGER ALL",
+    )
+    assert "1" in tried.rung("history", "--verify", code=1).err
+    assert tried.rung("history", "--verify", "--json", code=1).json["first_bad_id"] == 1
