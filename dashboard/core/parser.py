@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from dashboard.core.tree import Node, node_of
@@ -50,6 +51,13 @@ def split(text: str) -> list[Span]:
 
 def read_tree(sql: str) -> Node | None:
     """The tree of one statement that `split` has cut; None where it is nested too deeply to be read."""
+    return _read_once(sql) if len(sql) < _BRIEF else _read(sql)
+
+
+_BRIEF = 18  # characters: BEGIN, COMMIT, START TRANSACTION; nearly half of a ladder's statements
+
+
+def _read(sql: str) -> Node | None:
     if not _shallow(sql):
         return None
     from google.protobuf.message import DecodeError
@@ -63,6 +71,9 @@ def read_tree(sql: str) -> Node | None:
         return None
     tree: Node = node_of(message.stmts[0].stmt)
     return tree
+
+
+_read_once = lru_cache(maxsize=32)(_read)
 
 
 def read_plpgsql(definition: str) -> Any:  # the parser's JSON
