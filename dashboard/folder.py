@@ -27,24 +27,28 @@ class FolderReader:
     def __init__(self, path: Path, size_limit: int = SIZE_LIMIT) -> None:
         self._path = path
         self._size_limit = size_limit
-        self._known: dict[str, _Read] = {}
+        self._seen: tuple[dict[str, _Read], Folder] = ({}, Folder(()))
 
     def read(self) -> Folder:
-        """What the folder holds now. Raises NoFolder, UnusableFolder."""
-        known = self._known
-        read = {name: self._look(name, known.get(name)) for name in _names(self._path)}
-        self._known = read
-        found = [one.found for one in read.values()]
-        return Folder(
-            migrations=tuple(sorted((one for one in found if isinstance(one, Migration)), key=order_of)),
-            refusals=tuple(one for one in found if isinstance(one, Refusal)),
-        )
+        """What the folder holds now; the same object where nothing changed. Raises NoFolder, UnusableFolder."""
+        known, folder = self._seen
+        read = {entry.name: self._look(entry, known.get(entry.name)) for entry in _entries(self._path)}
+        if read != known:
+            folder = _folder_of([one.found for one in read.values()])
+            self._seen = (read, folder)
+        return folder
 
-    def _look(self, name: str, known: _Read | None) -> _Read:
-        path = self._path / name
-        if known is not None and known.stamp == _stamp_now(path):
+    def _look(self, entry: os.DirEntry[str], known: _Read | None) -> _Read:
+        if known is not None and known.stamp == _stamp_now(entry):
             return known
-        return _Read(*_open(path, self._size_limit))
+        return _Read(*_open(self._path / entry.name, self._size_limit))
+
+
+def _folder_of(found: list[Migration | Refusal]) -> Folder:
+    return Folder(
+        migrations=tuple(sorted((one for one in found if isinstance(one, Migration)), key=order_of)),
+        refusals=tuple(one for one in found if isinstance(one, Refusal)),
+    )
 
 
 def read_folder(path: Path, size_limit: int = SIZE_LIMIT) -> Folder:
@@ -52,10 +56,11 @@ def read_folder(path: Path, size_limit: int = SIZE_LIMIT) -> Folder:
     return FolderReader(path, size_limit).read()
 
 
-def _names(path: Path) -> list[str]:
+def _entries(path: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
-            return sorted(e.name for e in entries if e.name.endswith(".sql") and not e.name.startswith("."))
+            ours = [e for e in entries if e.name.endswith(".sql") and not e.name.startswith(".")]
+        return sorted(ours, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         raise NoFolder(str(path)) from None
     except OSError as wrong:
@@ -66,9 +71,9 @@ def _stamp(status: os.stat_result) -> Stamp:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _stamp_now(path: Path) -> Stamp | None:
+def _stamp_now(entry: os.DirEntry[str]) -> Stamp | None:
     try:
-        return _stamp(path.stat())
+        return _stamp(entry.stat())
     except OSError:
         return None
 

@@ -36,6 +36,7 @@ class Compare:
         self._read, self._home = read, home
         self._plans = _Plans()
         self._pictures: dict[str, tuple[int, Picture]] = {}
+        self._matrix: tuple[tuple[Look, ...], Matrix] | None = None
 
     def live(self) -> Matrix:
         """Ask every environment now, all at once; home is not needed, and gets the pictures where there is one.
@@ -52,7 +53,12 @@ class Compare:
 
     def last_known(self) -> Matrix:
         """What home remembers; never asks an environment. Raises NoHome, Unreachable (of home), NoFolder."""
-        return make_matrix(self._last_looks(list(self._environments)))
+        looks = tuple(self._last_looks(list(self._environments)))
+        if (
+            self._matrix is None or self._matrix[0] != looks
+        ):  # plans and pictures are the same objects until they change
+            self._matrix = (looks, make_matrix(looks))
+        return self._matrix[1]
 
     def refresh(self, max_age: float) -> bool:
         """Ask again those environments that nobody asked within `max_age` seconds; whether there were any.

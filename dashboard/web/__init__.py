@@ -6,7 +6,7 @@ from flask import Flask
 from dashboard.bootstrap import Services
 from dashboard.web import assets, environment, errors, health, history, matrix, migration, run, security, signin
 from dashboard.web.current import Desk
-from dashboard.web.pieces import visible
+from dashboard.web.pieces import readable
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
@@ -19,7 +19,7 @@ def create_app(services: Services) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, MAX_FORM_PARTS=FIELD_LIMIT, MAX_FORM_MEMORY_SIZE=BODY_LIMIT)
     app.jinja_options = {
         "undefined": jinja2.StrictUndefined,
-        "finalize": visible,
+        "finalize": readable,
         "trim_blocks": True,
         "lstrip_blocks": True,
     }

@@ -75,7 +75,11 @@ def _scene() -> Scene:
     wanted = search.casefold()
     return Scene(
         matrix=matrix,
-        rows=tuple(row for row in matrix.rows if (row.differs or not only) and wanted in row.filename.casefold()),
+        rows=tuple(
+            row
+            for row in matrix.rows
+            if (not only or row.differs) and (not wanted or wanted in row.filename.casefold())
+        ),
         search=search,
         only=only,
         running=frozenset(run.environment for run in current.services().runs.running()),
@@ -125,10 +129,7 @@ def _looked(scene: Scene) -> Moment | None:
 def version_of(scene: Scene) -> str:
     """A fingerprint of what the page shows; when it was last looked at does not count."""
     heads = tuple(make_head(column, scene.now) for column in scene.matrix.columns)
-    rungs = [
-        f"{row.filename}{[c and f'{c.state} {c.ledger and c.ledger.applied_at}' for c in row.cells]}"
-        for row in scene.rows
-    ]
+    rungs = [f"{row.filename} {' '.join([cell.state if cell else '-' for cell in row.cells])}" for row in scene.rows]
     return fingerprint(heads, rungs, scene.search, scene.only, sorted(scene.running), scene.now.year)
 
 

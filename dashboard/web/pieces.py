@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 from flask import url_for
 
-from dashboard.core import text
 from dashboard.core.migration import Refusal
 from dashboard.core.progress import RunState, RunView
 from dashboard.core.run import Problem
 from dashboard.core.safety.finding import Finding, RiskClass
+from dashboard.core.text import visible
 from dashboard.core.words import absolute, ago, count, place, problem_text, span
 from dashboard.web.pages import FileName, FindingView, Moment, ProblemView, RunLine, Sign
 from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING
@@ -137,9 +137,6 @@ def _summary(run: RunView) -> str:
     )
 
 
-def visible(value: object) -> object:
-    """What every template prints passes here; `Markup`, numbers and plain text go through as they are.
-
-    Characters that turn a text's direction, hide in it or steer a terminal are shown as `⟨U+202E⟩`.
-    """
-    return text.visible(value) if type(value) is str else value
+def readable(value: object) -> object:
+    """What every template prints passes here: a text's hidden characters are shown, see `text.visible`."""
+    return visible(value) if type(value) is str else value
