@@ -10,6 +10,9 @@ import pytest
 from flask import Flask
 from jinja2 import meta
 
+from dashboard.core.plan import State
+from dashboard.core.record import Happening
+from dashboard.core.run import Outcome
 from dashboard.web import assets, pages
 from dashboard.web.signs import HAPPENINGS, NOT_HERE, NOT_KNOWN, NOT_REACHABLE, OUTCOMES, QUEUED, RUNNING, STATES
 from tests.cast import Cast
@@ -104,6 +107,12 @@ def test_every_sign_is_drawn() -> None:
     for path in TEMPLATES:
         used |= set(re.findall(r'sign\("([a-z-]+)"', path.read_text()))
     assert used <= drawn
+
+
+def test_every_state_outcome_and_happening_has_a_sign() -> None:
+    assert STATES.keys() == set(State)
+    assert OUTCOMES.keys() == set(Outcome)
+    assert HAPPENINGS.keys() == set(Happening)
 
 
 def test_no_two_states_share_a_sign() -> None:
