@@ -14,7 +14,6 @@ from dashboard.core.migration import SIZE_LIMIT, Refusal
 from dashboard.folder import FolderReader, read_folder
 from tests.conftest import Write
 
-
 NOBODY = 65534
 
 
