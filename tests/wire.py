@@ -48,6 +48,10 @@ class Wire:
     _near: list[socket.socket] = field(default_factory=list)
     _far: list[socket.socket] = field(default_factory=list)
 
+    def deafen(self, link: int) -> None:
+        """The client of that connection hears nothing any more."""
+        _hang_up(self._near[link - 1])
+
     def deafen_all(self) -> None:
         """Every client hears nothing any more; new connections may be made."""
         _hang_up(*self._near)

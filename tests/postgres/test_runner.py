@@ -513,6 +513,8 @@ def test_when_both_connections_are_lost_the_lock_is_taken_anew_before_the_ledger
 
         def deafen_all(chunk: Chunk) -> None:
             if carries_the_middle_file(chunk):
+                wire.deafen(chunk.link)
+                wait_until(lambda: "002_middle.sql" in ledger(environment))  # else the file misses its lock
                 wire.deafen_all()
                 raise Deafen
 
