@@ -78,6 +78,8 @@ def _address(environment: Environment) -> dict[str, Any]:
         raise BadDatabaseUrl(environment.name, _complaint(url)) from None
     if _misread(address):
         raise BadDatabaseUrl(environment.name, "its password has a character in it that must be percent-encoded")
+    if "=" in str(address.get("dbname")):
+        raise BadDatabaseUrl(environment.name, "the name of its database looks like an address of its own")
     return address
 
 
