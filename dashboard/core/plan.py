@@ -110,8 +110,11 @@ class Plan:
         return tuple(step for step in self.steps if step.gated)
 
     def runnable(self, *, force: bool, until_blocked: bool) -> tuple[Step, ...]:
-        """The steps that a run with these settings executes; empty where it is refused or nothing is pending."""
-        if self.stops:
+        """The steps that a run with these settings executes; empty where it is refused or nothing is pending.
+
+        A file that cannot be read as SQL lets nothing run, also not the files before it.
+        """
+        if self.stops or self._refused is not None:
             return ()
         free: list[Step] = []
         for step in self.steps:
@@ -121,8 +124,13 @@ class Plan:
         return tuple(free)
 
     def first_obstacle(self, *, force: bool) -> Step | None:
-        """The step before which a run with these settings stops; None where nothing is in the way."""
-        return next((step for step in self.steps if step.unusable or (step.gated and not force)), None)
+        """The step that keeps a run with these settings from going through; None where nothing is in the way."""
+        gated = next((step for step in self.steps if step.unusable or (step.gated and not force)), None)
+        return self._refused or gated
+
+    @property
+    def _refused(self) -> Step | None:
+        return next((step for step in self.steps if step.refusal is not None), None)
 
 
 def make_plan(environment: Environment, folder: Folder, picture: Picture, review: Reviewer) -> Plan:

@@ -314,12 +314,12 @@ def test_an_unusable_name_is_no_matter_of_order() -> None:
     assert len(made.stops) == 1
 
 
-def test_a_syntax_error_blocks_its_file_whatever_the_force() -> None:
+def test_a_syntax_error_lets_nothing_run_whatever_the_force() -> None:
     made = plan(folder(A, file("002_b.sql", "oops")), picture())
     assert states(made)["002_b.sql"] is State.BLOCKED
     assert entry(made, "002_b.sql").note == 'syntax error at or near "oops"'
     assert made.runnable(force=True, until_blocked=False) == ()
-    assert [s.migration.filename for s in made.runnable(force=True, until_blocked=True)] == ["001_a.sql"]
+    assert made.runnable(force=True, until_blocked=True) == ()
     assert made.first_obstacle(force=True) is made.steps[1]
 
 

@@ -126,14 +126,14 @@ def test_a_policy_that_stops_everything_is_named(
     assert buttons(page) == []
 
 
-def test_a_file_that_cannot_be_read_as_sql_shows_where(
+def test_a_file_that_cannot_be_read_as_sql_shows_where_and_lets_nothing_run(
     three: tuple[str, ...], cast: Cast, write: Write, folder_path: Path, services: Services
 ) -> None:
     write(folder_path, "006_broken.sql", "CREATE TABLE a (id int);\nCREATE TABEL b (id int);\n")
     page = cast.admin.get("/environments/staging")
     assert "006_broken.sql:2:8" in words(page)
     assert "CREATE TABEL b (id int);\n       ^" in page.text
-    assert buttons(page) == ["Apply the first one to staging"]
+    assert buttons(page) == []
 
 
 # --- what it shows ---
