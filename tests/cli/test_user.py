@@ -1,0 +1,66 @@
+import re
+
+import pytest
+
+from dashboard.core.environment import Secret
+from tests.cli.conftest import CANARY, Checkout
+
+
+@pytest.fixture
+def at_home(checkout: Checkout, home_url: Secret) -> Checkout:
+    checkout.variables["RUNG_HOME_URL"] = home_url.reveal()
+    return checkout
+
+
+def test_without_a_home_it_says_what_to_set(checkout: Checkout) -> None:
+    for words in (("add", "a@example.com"), ("link", "a@example.com"), ("list",), ("role", "a@example.com", "admin")):
+        said = checkout.rung("user", *words, code=2)
+        assert "RUNG_HOME_URL" in said.err
+
+
+def test_a_home_that_does_not_answer_ends_with_4_or_1_and_names_no_password(checkout: Checkout) -> None:
+    said = checkout.rung("user", "list", RUNG_HOME_URL=checkout.variables["GONE_URL"])
+    assert said.code in (1, 4)
+    assert "nothing listens" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "said"),
+    [
+        (("add", "nobody"), None, "'nobody' is not an e-mail address"),
+        (("add", "a@example.com", "--password-stdin"), "short\n", "fewer than 8 characters"),
+        (("add", "a@example.com", "--role", "king"), None, "'king' is not one of"),
+        (("link", "stranger@example.com"), None, "no account called 'stranger@example.com'"),
+        (("role", "stranger@example.com", "admin"), None, "no account called 'stranger@example.com'"),
+        (("link", "a@example.com", "--minutes", "0"), None, "--minutes"),
+    ],
+)
+def test_a_wrong_word_is_named(at_home: Checkout, words: tuple[str, ...], typed: str | None, said: str) -> None:
+    heard = at_home.rung("user", *words, typed=typed)
+    assert heard.code in (1, 2)
+    assert said in heard.err
+
+
+def test_somebody_is_let_in_listed_and_given_another_role(at_home: Checkout, in_home: object) -> None:
+    assert "rung user add" in at_home.rung("user", "list", code=0).out
+    said = at_home.rung(
+        "user", "add", "Lead@Example.com", "--role", "operator", "--password-stdin", typed=CANARY, code=0
+    )
+    assert "rung user link" in said.out
+    at_home.rung("user", "add", "admin@example.com", "--role", "admin", code=0)
+    assert at_home.rung("user", "add", "lead@example.com").code == 1
+    at_home.rung("user", "role", "lead@example.com", "viewer", code=0)
+    lines = at_home.rung("user", "list", code=0).out.splitlines()
+    assert re.match(r"admin@example.com +admin +one-time links +20.+ UTC", lines[1])
+    assert re.match(r"lead@example.com +viewer +password or one-time link +20.+ UTC", lines[2])
+    document = at_home.rung("user", "list", "--json", code=0).json
+    assert document[1]["roles"] == {"*": "viewer"}
+
+
+def test_a_link_is_an_address_of_the_dashboard(at_home: Checkout) -> None:
+    at_home.rung("user", "add", "lead@example.com", code=0)
+    said = at_home.rung("user", "link", "lead@example.com", "--minutes", "5", code=0)
+    assert re.fullmatch(r"http://127\.0\.0\.1:8000/sign-in/link/[\w-]{43}\n", said.out)
+    elsewhere = 'public_url = "https://rung.example.com"\n' + (at_home.folder / "rung.toml").read_text()
+    (at_home.folder / "rung.toml").write_text(elsewhere)
+    assert at_home.rung("user", "link", "lead@example.com", code=0).out.startswith("https://rung.example.com/sign-in/")
