@@ -1,6 +1,7 @@
 """Pictures: what an environment's database says about itself, in one round trip, enforced read-only."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -67,9 +68,16 @@ def survey(
     own_session: False for a connection from `dial`; our own settings then go out in the same round trip.
     complete: False where ledger or history is known to be missing.
     """
-    try:
+    with asking(connection, environment):
         first = "" if own_session else settings(connection)
         return _survey(connection, environment, first) if complete else _survey_carefully(connection, environment)
+
+
+@contextmanager
+def asking(connection: Connection, environment: Environment) -> Iterator[None]:
+    """Around questions about ledger and history: what the driver raises becomes an EnvironmentFault."""
+    try:
+        yield
     except psycopg.Error as wrong:
         raise _fault(connection, environment, wrong) from wrong
 

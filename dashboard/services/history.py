@@ -10,7 +10,7 @@ from dashboard.postgres import history
 from dashboard.postgres.connect import Connection, connect
 from dashboard.postgres.home import mirror
 from dashboard.postgres.home.pool import Home
-from dashboard.postgres.observe import picture_from
+from dashboard.postgres.observe import asking, picture_from
 
 _BATCH = 100
 
@@ -49,15 +49,16 @@ class HistoryService:
     def live(
         self, environment_name: str, wanted: HistoryFilter | None = None, limit: int = 50
     ) -> tuple[HistoryRow, ...]:
-        """Newest first, from the environment itself, `sql` included. Raises what `connect` raises."""
+        """Newest first, from the environment itself, `sql` included. Raises what `connect` raises, EnvironmentFault."""
         environment = self._environment(environment_name)
-        with connect(environment, purpose="history") as connection:
+        with connect(environment, purpose="history") as connection, asking(connection, environment):
             newest = picture_from(connection, environment).history_id
             return _backwards(connection, newest, wanted or HistoryFilter(), limit)
 
     def verify(self, environment_name: str) -> ChainReport:
-        """Check the chain of hashes on the environment itself. Raises what `connect` raises."""
-        with connect(self._environment(environment_name), purpose="history check") as connection:
+        """Check the chain of hashes on the environment itself. Raises what `connect` raises, EnvironmentFault."""
+        environment = self._environment(environment_name)
+        with connect(environment, purpose="history check") as connection, asking(connection, environment):
             return history.verify(connection)
 
     def _environment(self, name: str) -> Environment:

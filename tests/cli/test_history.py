@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from tests.cli.conftest import Checkout
@@ -41,6 +43,25 @@ def test_an_environment_that_does_not_answer_ends_with_4(tried: Checkout) -> Non
     document = tried.rung("history", "--env", "gone", "--verify", "--json", code=4).json
     assert document["error"] == "Unreachable"
     assert document["exit_code"] == 4
+
+
+@pytest.mark.parametrize("words", [(), ("--verify",)])
+def test_a_role_that_may_not_read_it_is_told_what_to_grant(tried: Checkout, words: tuple[str, ...]) -> None:
+    tried.do("CREATE ROLE reader LOGIN PASSWORD 'reads'")
+    try:
+        as_reader = re.sub("//[^@]*@", "//reader:reads@", tried.variables["LOCAL_URL"])
+        said = tried.rung("history", *words, LOCAL_URL=as_reader, code=4)
+    finally:
+        tried.do("DROP ROLE reader")
+    assert "user reader may not read what Rung keeps there" in said.err
+    assert "What to do: As the owner: GRANT" in said.err
+
+
+def test_a_history_that_somebody_keeps_locked_is_not_waited_for_long(tried: Checkout) -> None:
+    with tried.connect() as other, other.transaction():
+        other.execute("LOCK TABLE rung.history")
+        said = tried.rung("history", "--verify", code=4)
+    assert "keeps its ledger or its history locked" in said.err
 
 
 def test_json_holds_every_column(tried: Checkout) -> None:
