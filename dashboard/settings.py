@@ -113,7 +113,7 @@ def _without_file(variables: Mapping[str, str], start: Path, directory: Path | N
         environments=(local,),
         home=Secret(home) if home else None,
         home_variable="RUNG_HOME_URL",
-        public_url=(variables.get("RUNG_PUBLIC_URL") or "").rstrip("/") or None,
+        public_url=_public_url({}, variables, "the shell"),
         secret_key=Secret(key) if key else None,
     )
 
@@ -228,7 +228,7 @@ def _kind(value: object) -> str:
 def _public_url(table: Mapping[str, Any], variables: Mapping[str, str], where: str) -> str | None:
     text = _text(table, "public_url", where, "")
     variable = _VARIABLE.fullmatch(text)
-    text = (variables.get(variable[1], "") if variable else text) or variables.get("RUNG_PUBLIC_URL", "")
+    text = (variables.get(variable[1], "") if variable else text) or _public_address(variables)
     if text and not re.fullmatch(r"https?://[^/\s?#@]+/?", text):
         raise BadValue(
             where,
@@ -237,6 +237,11 @@ def _public_url(table: Mapping[str, Any], variables: Mapping[str, str], where: s
             "an address such as https://rung.example.com",
         )
     return text.rstrip("/") or None
+
+
+def _public_address(variables: Mapping[str, str]) -> str:
+    """Said by a person, or by Render, which gives every web service its own address."""
+    return variables.get("RUNG_PUBLIC_URL") or variables.get("RENDER_EXTERNAL_URL") or ""
 
 
 def _text(table: Mapping[str, Any], key: str, where: str, default: str) -> str:

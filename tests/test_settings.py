@@ -342,3 +342,10 @@ def test_the_example_in_the_documentation_can_be_used(tmp_path: Path) -> None:
         "staging",
         "production",
     ]
+
+
+def test_on_render_the_service_s_own_address_is_the_public_one(tmp_path: Path) -> None:
+    shell = {"DATABASE_URL": "postgresql://h/d", "RENDER_EXTERNAL_URL": "https://rung.onrender.com"}
+    assert load(shell, start=tmp_path).public_url == "https://rung.onrender.com"
+    said = load(shell | {"RUNG_PUBLIC_URL": "https://rung.example.com/"}, start=tmp_path)
+    assert said.public_url == "https://rung.example.com"

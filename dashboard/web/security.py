@@ -70,7 +70,7 @@ class Throttled(TooManyRequests):
 class UnknownHost(BadRequest):
     """The request names a host that is not ours."""
 
-    description = "This is not an address that Rung answers to."
+    description = "This is not an address that Rung answers to. Set RUNG_PUBLIC_URL to the address people open."
 
 
 @dataclass(frozen=True, slots=True)
