@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import io
+import itertools
 import os
 import signal
 import sys
@@ -12,8 +13,8 @@ from typing import Any
 import click
 
 from dashboard import __version__
-from dashboard.cli.codes import FAILED, code_of
-from dashboard.cli.shown import complain, complain_of
+from dashboard.cli.codes import FAILED, USAGE, code_of
+from dashboard.cli.shown import complain, complain_of, say_json
 from dashboard.core.errors import RungError
 
 _COMMANDS = {
@@ -29,6 +30,8 @@ _COMMANDS = {
     "prepare": "Bring Rung's own database up to date.",
     "demo": "Try it with nothing installed.",
 }
+
+_USAGE = {"error": "Usage", "message": "", "advice": None, "exit_code": USAGE}  # the form of every error's document
 
 
 class _Commands(click.Group):
@@ -72,6 +75,8 @@ def rung(words: list[str] | None = None) -> int:
     try:
         code: Any = group.main(words, prog_name="rung", standalone_mode=False)
     except click.ClickException as wrong:
+        if _wants_json(sys.argv[1:] if words is None else words):
+            say_json(_USAGE | {"message": wrong.format_message(), "exit_code": wrong.exit_code})
         wrong.show()
         return wrong.exit_code
     except click.Abort:
@@ -85,6 +90,11 @@ def rung(words: list[str] | None = None) -> int:
         complain(f"rung: {wrong.filename or 'the system'}: {wrong.strerror or type(wrong).__name__}")
         return FAILED
     return code if isinstance(code, int) else 0
+
+
+def _wants_json(words: list[str]) -> bool:
+    """Whether the answer was to be a document; what follows a -- belongs to another command."""
+    return "--json" in itertools.takewhile(lambda word: word != "--", words)
 
 
 def _make_writable() -> None:

@@ -32,6 +32,28 @@ def test_a_mistyped_command_is_answered_with_the_nearest_one(checkout: Checkout)
     assert "Did you mean" not in checkout.rung("xyz", code=2).err
 
 
+@pytest.mark.parametrize(
+    "words", [("migrate", "--forc"), ("migrate", "--force"), ("migrate", "--lock-wait", "x"), ("mirgate",), ("start",)]
+)
+def test_with_json_a_wrong_word_is_a_document_too(checkout: Checkout, words: tuple[str, ...]) -> None:
+    document = checkout.rung(*words, "--json", code=2).json
+    assert (document["error"], document["exit_code"]) == ("Usage", 2)
+    assert document["message"]
+
+
+def test_the_json_of_another_command_is_not_ours(checkout: Checkout) -> None:
+    assert checkout.rung("start", "--nope", "--", "server", "--json", code=2).out == ""
+
+
+@pytest.mark.parametrize("words", [("migrate",), ("check",), ("status",), ("history",), ("new", "x"), ("--help",)])
+def test_nothing_is_coloured_or_moves_where_nobody_looks(checkout: Checkout, words: tuple[str, ...]) -> None:
+    checkout.write("001_a.sql", "CREATE TABLE a (id bigint);")
+    said = checkout.rung(*words, TERM="xterm-256color", FORCE_COLOR="1", CLICOLOR_FORCE="1", code=0)
+    assert said.out
+    assert "\x1b" not in said.out + said.err
+    assert "\r" not in said.out + said.err
+
+
 def test_a_folder_that_is_gone_below_one_s_feet_is_no_crash(checkout: Checkout, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
