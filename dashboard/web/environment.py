@@ -186,6 +186,8 @@ def _trouble(look: Look) -> ProblemView | None:
 def _steps(plan: Plan, environment: str) -> tuple[StepView, ...]:
     blocked = plan.first_obstacle(force=False)
     place = plan.steps.index(blocked) if blocked else len(plan.steps)
+    nothing_runs = not plan.runnable(force=False, until_blocked=True)
+    barrier = "Nothing runs before this file is put right" if blocked and blocked.refusal else "The run stops here"
     states = {entry.filename: entry for entry in plan.entries}
     return tuple(
         StepView(
@@ -196,8 +198,8 @@ def _steps(plan: Plan, environment: str) -> tuple[StepView, ...]:
             notes=_notes(step, states[step.migration.filename]),
             findings=tuple(finding_view(finding, step.migration.filename) for finding in step.findings),
             refusal=refusal_view(step.refusal, environment) if step.refusal else None,
-            stops_here=number == place,
-            waits=number > place,
+            barrier=barrier if number == place else None,
+            waits=number > place or (number < place and nothing_runs),
         )
         for number, step in enumerate(plan.steps)
     )

@@ -187,7 +187,7 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One file of the plan. `stops_here`: the run ends before it; `waits`: it lies behind such a file."""
+    """One file of the plan. `barrier`: what stands before it, where a run cannot pass; `waits`: it has to wait for that."""
 
     number: int
     name: FileName
@@ -196,7 +196,7 @@ class StepView:
     notes: tuple[str, ...]
     findings: tuple[FindingView, ...]
     refusal: ProblemView | None
-    stops_here: bool
+    barrier: str | None
     waits: bool
 
 

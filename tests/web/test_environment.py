@@ -132,6 +132,7 @@ def test_a_file_that_cannot_be_read_as_sql_shows_where_and_lets_nothing_run(
     write(folder_path, "006_broken.sql", "CREATE TABLE a (id int);\nCREATE TABEL b (id int);\n")
     page = cast.admin.get("/environments/staging")
     assert "006_broken.sql:2:8" in words(page)
+    assert "Nothing runs before this file is put right" in words(page)
     assert "CREATE TABEL b (id int);\n       ^" in page.text
     assert buttons(page) == []
 
