@@ -187,7 +187,7 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One file of the plan. `barrier`: what stands before it, where a run cannot pass; `waits`: it has to wait for that."""
+    """One file of the plan. `barrier`: words for where a run cannot pass; `waits`: it lies behind that."""
 
     number: int
     name: FileName
