@@ -226,6 +226,12 @@ def test_hidden_files_and_others_are_left_alone(folder_path: Path, write: Write)
     assert names(folder_path) == ["002_b.sql"]
 
 
+def test_the_longest_name_a_disk_takes_is_fine(folder_path: Path, write: Write) -> None:
+    name = "001_" + "x" * (255 - 8) + ".sql"
+    write(folder_path, name, "SELECT 1;")
+    assert names(folder_path) == [name]
+
+
 def test_an_empty_folder_is_no_fault(folder_path: Path) -> None:
     assert names(folder_path) == []
 

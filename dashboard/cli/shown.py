@@ -160,10 +160,10 @@ def table(heads: list[str], rows: list[list[str]], style: Callable[[str], str | 
         return
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    drawn = Table(*heads, box=box.SIMPLE_HEAD)
+    drawn = Table(*(Column(head, overflow="fold") for head in heads), box=box.SIMPLE_HEAD)  # no name is ever cut
     for row in rows:
         drawn.add_row(*(Text(cell, style=style(cell) or "") for cell in row))
     Console().print(drawn)

@@ -100,7 +100,9 @@ def _on_a_terminal(environment: str) -> Iterator[Reporter]:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task(environment, total=None)
-        lines = _lines(environment, lambda line: bar.console.print(visible(line), markup=False, highlight=False))
+        lines = _lines(
+            environment, lambda line: bar.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+        )
 
         def report(event: Event) -> None:
             lines(event)

@@ -165,6 +165,20 @@ def wait_for_statement(checkout: Checkout, part: str, name: str = "local") -> in
 
 
 @contextmanager
+def a_run_that_waits_for_us(checkout: Checkout) -> Iterator[subprocess.Popen[str]]:
+    """A `rung migrate` in the middle of a file that ends, well, when this block does."""
+    checkout.do("CREATE TABLE IF NOT EXISTS gate (id bigint)", "INSERT INTO gate VALUES (1)")
+    checkout.write(
+        "800_waits.sql", "DO $$ BEGIN WHILE EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$;"
+    )
+    process = checkout.begin("migrate")
+    wait_for_statement(checkout, "WHILE EXISTS (SELECT FROM gate)")
+    yield process
+    checkout.do("DELETE FROM gate")
+    checkout.end(process, code=0)
+
+
+@contextmanager
 def a_run_that_holds_the_lock(checkout: Checkout) -> Iterator[subprocess.Popen[str]]:
     """Another `rung migrate` in the middle of a long file; ended with Ctrl-C afterwards."""
     path = checkout.write("900_sleeps.sql", "SELECT pg_sleep(600);")

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import RUNG, Checkout, a_run_that_holds_the_lock, wait_for_statement
+from tests.cli.conftest import (
+    RUNG,
+    Checkout,
+    a_run_that_holds_the_lock,
+    a_run_that_waits_for_us,
+    until,
+    wait_for_statement,
+)
 
 DROPS = "ALTER TABLE a DROP COLUMN id;"
 
@@ -172,11 +179,12 @@ def test_the_other_signals_stop_it_as_well(two: Checkout, number: signal.Signals
 
 
 def test_nohup_is_respected(two: Checkout) -> None:
-    two.write("003_slow.sql", "SELECT pg_sleep(3);")
-    process = two.begin("migrate", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    wait_for_statement(two, "pg_sleep(3)")
-    process.send_signal(signal.SIGHUP)
-    two.end(process, code=0)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as from nohup
+    try:
+        with a_run_that_waits_for_us(two) as process:
+            process.send_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_ctrl_c_ends_it_at_once(two: Checkout) -> None:
@@ -262,12 +270,12 @@ def test_several_at_once_run_each_file_once_and_all_end_well(two: Checkout) -> N
 
 
 def test_waiting_is_said_once_and_not_every_second(two: Checkout) -> None:
-    two.write("003_slow.sql", "SELECT pg_sleep(4);")
-    first = two.begin("migrate")
-    wait_for_statement(two, "pg_sleep(4)")
-    said = two.rung("migrate", code=0)
-    assert said.out.count("waiting for the lock") == 1
-    two.end(first, code=0)
+    with a_run_that_waits_for_us(two):
+        second = two.begin("migrate")
+        assert second.stdout is not None
+        until(lambda: "waiting for the lock" in (second.stdout.readline() if second.stdout else ""))
+        time.sleep(2.5)  # it tells its reporter every second
+    assert "waiting for the lock" not in two.end(second, code=0).out
 
 
 # --- JSON, terminals, closed doors ---
