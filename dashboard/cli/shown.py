@@ -14,6 +14,8 @@ from dashboard.core.run import Outcome, Result
 from dashboard.core.text import visible
 from dashboard.core.words import count, problem_lines, span, verdict
 
+_WHOLE = ("migration", "file")  # columns that are wrapped last
+
 
 def say(text: str = "") -> None:
     """A line on standard output; nothing in it can steer the terminal."""
@@ -153,17 +155,29 @@ def _step_lines(step: Step) -> Iterator[str]:
 def table(heads: list[str], rows: list[list[str]], style: Callable[[str], str | None] = lambda _: None) -> None:
     """A table: lines and colours on a terminal, padded columns elsewhere. `style` names a cell's colour."""
     rows = [[visible(cell, keep="") for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-        for row in (heads, *rows):
-            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if sys.stdout.isatty():
+        _draw(heads, rows, style)
         return
+    widths = _widths(heads, rows)
+    for row in (heads, *rows):
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _draw(heads: list[str], rows: list[list[str]], style: Callable[[str], str | None]) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*(Column(head, overflow="fold") for head in heads), box=box.SIMPLE_HEAD)  # no name is ever cut
+    console = Console()
+    drawn = Table(box=box.SIMPLE_HEAD)
+    for head, width in zip(heads, _widths(heads, rows), strict=True):
+        whole = head in _WHOLE and width <= console.width // 2
+        drawn.add_column(head, overflow="fold", no_wrap=whole)
     for row in rows:
         drawn.add_row(*(Text(cell, style=style(cell) or "") for cell in row))
-    Console().print(drawn)
+    console.print(drawn)
+
+
+def _widths(heads: list[str], rows: list[list[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
