@@ -2,6 +2,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ from tests import browser_setup
 
 if TYPE_CHECKING:  # heavy, and needed by browser tests only
     from playwright.sync_api import Browser, Page
+
+# A shell ignores these for what it starts in the background, and every process that a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # Nothing a test makes has to survive a power cut.
 FAST = {
