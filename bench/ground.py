@@ -83,8 +83,8 @@ class Ground:
 @contextlib.contextmanager
 def opened(sizes: Sizes, settings: Mapping[str, str]) -> Iterator[Ground]:
     """A ground with a cluster of its own, both removed afterwards."""
-    place = embedded.place(f"bench-{os.getpid()}", Path(tempfile.gettempdir()) / f"rung-bench-{os.geteuid()}")
     with tempfile.TemporaryDirectory(prefix="rung-bench-") as folder:
+        place = embedded.place(f"bench-{os.getpid()}", Path(folder))
         try:
             yield Ground(embedded.start(place, settings=settings), Path(folder), sizes)
         finally:
