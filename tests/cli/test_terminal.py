@@ -1,5 +1,6 @@
 """A person at a real terminal: the bar moves, Ctrl-C is typed, and the terminal is left as it was."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -37,6 +38,7 @@ class Terminal:
         )
         self._theirs = theirs
         self.said = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a piece may end in the middle of a character
 
     def type(self, keys: bytes) -> None:
         os.write(self._ours, keys)
@@ -67,7 +69,7 @@ class Terminal:
     def _read(self) -> bool:
         if not select.select([self._ours], [], [], 0.05)[0]:
             return False
-        self.said += os.read(self._ours, 65536).decode()
+        self.said += self._decoder.decode(os.read(self._ours, 65536))
         return True
 
 
