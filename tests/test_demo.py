@@ -2,6 +2,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -235,6 +236,16 @@ def test_another_shell_uses_its_databases(folder: Path, variables: dict[str, str
         assert "runs already" in again.stderr
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
+
+
+def test_a_port_that_is_taken_ends_it_and_says_where_the_reason_stands(folder: Path, variables: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [*RUNG, "demo", "--no-browser", "--port", str(taken.getsockname()[1])]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=variables, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert str(folder / "log") in done.stderr
+    assert "in use" in (folder / "log").read_text()
+    assert left_behind(folder) == []
 
 
 def test_it_ends_cleanly_when_stopped_while_it_is_still_being_made(folder: Path, variables: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ import click
 from dashboard.bootstrap import build, prepare_home
 from dashboard.cli.codes import DONE
 from dashboard.cli.serve import Door, free_port, supervise
-from dashboard.cli.shown import say
+from dashboard.cli.shown import complain, say
 from dashboard.core.access import Role
 from dashboard.services import demo as recipe
 from dashboard.settings import FILE, Settings, load
@@ -46,14 +46,18 @@ def demo(port: int | None, *, reset: bool, no_browser: bool) -> int:
             if told:
                 return DONE
             with (running.folder / "log").open("w", encoding="utf-8") as log:
-                return supervise(door, shell, lambda: _ready(door, link, running, browser=not no_browser), log=log)
+                code = supervise(door, shell, lambda: _ready(door, link, running, browser=not no_browser), log=log)
+            if code != DONE:
+                complain(f"Why it ended stands in {log.name}")
+            return code
 
 
 @contextmanager
 def _signals_wait() -> Iterator[list[int]]:
     """While things start or stop, a signal waits: nothing is left half started, and nothing half stopped."""
     told: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # nohup means it
+    for number in (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,))):
         signal.signal(number, lambda heard, _frame: told.append(heard))
     yield told
 
