@@ -1,5 +1,6 @@
 """Planning a very long ladder: reading the folder, and comparing it with what the database said."""
 
+import gc
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 _ENVIRONMENT = Environment("local", 0, None)
 NOTES = (
     "In one process, without a server: the picture of the database is a value. Files lie in the disk's cache. Where no",
-    "file is applied, every file is parsed and judged by the review.",
+    "file is applied, every file is parsed and judged by the review. The garbage collector is off, as in the command.",
 )
 
 
@@ -46,10 +47,15 @@ def measure(ground: Ground) -> Group:
 
 
 def _seconds(path: Path, picture: Picture | None) -> float:
-    started = time.perf_counter()
-    folder = read_folder(path, SIZE_LIMIT)
-    plan = make_plan(_ENVIRONMENT, folder, picture, review) if picture else None
-    seconds = time.perf_counter() - started
+    gc.collect()
+    gc.disable()  # as the command does
+    try:
+        started = time.perf_counter()
+        folder = read_folder(path, SIZE_LIMIT)
+        plan = make_plan(_ENVIRONMENT, folder, picture, review) if picture else None
+        seconds = time.perf_counter() - started
+    finally:
+        gc.enable()
     if picture and plan:
         assert len(plan.steps) + len(picture.ledger) == len(folder.migrations)
         assert not plan.gated
