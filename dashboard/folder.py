@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from dashboard.core.migration import SIZE_LIMIT, Folder, Migration, Refusal, ord
 from dashboard.core.text import visible
 
 _TRIES = 3  # for a file that somebody is writing at this moment
+# A write sets the file's time when it begins, and the clock for that ticks every few milliseconds: what was written
+# within this time may be half of a file, and nothing about it tells.
+_SETTLED = 0.02  # seconds
 
 Stamp = tuple[int, int, int, int, int]  # device, inode, size, mtime and ctime in nanoseconds
 
@@ -151,9 +155,18 @@ def _kind(mode: int) -> str:
     return next((word for test, word in kinds if test(mode)), "something else")
 
 
+def _unsettled(status: os.stat_result) -> float:
+    """Seconds until what was last written counts as whole; 0 where it does, or where the clocks disagree."""
+    age = time.time() - status.st_mtime
+    return _SETTLED - age if 0 <= age < _SETTLED else 0
+
+
 def _read(shown: str, descriptor: int, size_limit: int) -> tuple[Stamp, Migration | Refusal]:
     for _ in range(_TRIES):
         before = os.fstat(descriptor)
+        if pause := _unsettled(before):
+            time.sleep(pause)
+            continue
         if before.st_size > size_limit:
             return _stamp(before), too_large(shown, before.st_size, size_limit)
         data = os.pread(descriptor, before.st_size + 1, 0)
