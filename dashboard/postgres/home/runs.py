@@ -126,7 +126,9 @@ def _add_events(home: Connection, run_id: str, attempt: int, events: Sequence[Wr
         INSERT INTO home.run_event (run_id, sequence, at, attempt, number, event)
         SELECT %(run)s, coalesce((SELECT max(sequence) FROM home.run_event WHERE run_id = %(run)s), 0)
                  + row_number() OVER (ORDER BY number),
-               pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => age), %(attempt)s, number, event::json
+               greatest((SELECT max(at) FROM home.run_event WHERE run_id = %(run)s),
+                        max(pg_catalog.statement_timestamp() - pg_catalog.make_interval(secs => age))
+                            OVER (ORDER BY number)), %(attempt)s, number, event::json
           FROM told
         """,
         {
