@@ -47,10 +47,19 @@ class Wire:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _near: list[socket.socket] = field(default_factory=list)
     _far: list[socket.socket] = field(default_factory=list)
+    _mute: set[int] = field(default_factory=set)
 
-    def deafen(self, link: int) -> None:
-        """The client of that connection hears nothing any more."""
-        _hang_up(self._near[link - 1])
+    def mute(self, link: int) -> None:
+        """The client of that connection hears nothing any more, and waits."""
+        self._mute.add(link)
+
+    def answer(self, near: socket.socket, far: socket.socket, link: int) -> None:
+        with contextlib.suppress(OSError):
+            while data := far.recv(1 << 20):
+                if link not in self._mute:
+                    with contextlib.suppress(OSError):  # a deaf client: the server must not notice
+                        near.sendall(data)
+        _hang_up(near, far)
 
     def deafen_all(self) -> None:
         """Every client hears nothing any more; new connections may be made."""
@@ -100,15 +109,7 @@ def _accept(listener: socket.socket, address: tuple[str, int], wire: Wire) -> No
         wire._near.append(near)
         wire._far.append(far)
         threading.Thread(target=wire.carry, args=(near, far, wire.links), daemon=True).start()
-        threading.Thread(target=_back, args=(far, near), daemon=True).start()
-
-
-def _back(far: socket.socket, near: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := far.recv(1 << 20):
-            with contextlib.suppress(OSError):  # a deaf client: the server must not notice
-                near.sendall(data)
-    _hang_up(near, far)
+        threading.Thread(target=wire.answer, args=(near, far, wire.links), daemon=True).start()
 
 
 def _hang_up(*ends: socket.socket) -> None:

@@ -14,6 +14,7 @@ from dashboard.core.migration import Folder, Migration
 from dashboard.core.plan import Plan, Step, make_plan
 from dashboard.core.run import LockHolder, Order, Outcome, Problem, Result, StopQuestion, nobody_stops
 from dashboard.core.safety.finding import Reviewed
+from dashboard.core.words import count
 from dashboard.postgres.history import Author
 from dashboard.postgres.lock import Busy, Stopped
 from dashboard.postgres.observe import Survey
@@ -152,7 +153,7 @@ class _Run:
             )
             return _Ending(Outcome.CANCELLED, problem)
         if not runner.unbroken:
-            message = f"the connection was lost for a while; {len(steps) - index + 1} files did not run"
+            message = f"the connection was lost for a while; {count(len(steps) - index + 1, 'file')} did not run"
             return _Ending(Outcome.FAILED, self._problem(message, "Run again: it reads the ledger first."))
         return None
 
