@@ -13,6 +13,8 @@ class Happening(StrEnum):
     APPLIED = "applied"  # the file is in the ledger since this row's transaction
     FAILED = "failed"
     ADOPTED = "adopted"  # put into the ledger without running it
+    RESOLVED = "resolved"  # a person decided about an unfinished or an edited file
+    IDENTIFIED = "identified"  # which database this is: its server, and itself on that server
     NOTE = "note"  # a retry, a cancelled run: worth remembering, changes nothing
 
 

@@ -34,7 +34,9 @@ _COLUMNS = (
         "id", "bigint", "1, 2, 3 … without gaps, in the order of the commits", "coalesce(newest.id, 0) + 1", null=False
     ),
     _Column("run_id", "uuid", "the attempt this row belongs to", null=False),
-    _Column("event", "text", "started, statement done, applied, failed, adopted or note", null=False),
+    _Column(
+        "event", "text", "started, statement done, applied, failed, adopted, resolved, identified or note", null=False
+    ),
     _Column("environment", "text", "what this database was called in the configuration of the run", null=False),
     _Column("filename", "text", "the migration; null for what concerns the whole run"),
     _Column("statement", "integer", "1-based number of the statement in the file"),

@@ -19,6 +19,8 @@ views = Blueprint("history", __name__)
 
 LONGEST = 300  # characters of a filter
 PER_PAGE = 50
+_WHY: dict[str, str] = {Happening.RESOLVED: "because", Happening.IDENTIFIED: "because"}
+_MOMENTS = (Happening.ADOPTED, Happening.RESOLVED, Happening.IDENTIFIED, Happening.NOTE, Happening.STARTED)
 
 
 @views.get("/history")
@@ -78,7 +80,7 @@ def line(remembered: Remembered, now: datetime, rail: str = "") -> HistoryLine:
         who_href=url_for("history.show", actor=row.actor),
         door=row.door,
         when=moment_of(row.finished_at, now),
-        took="" if row.event in (Happening.ADOPTED, Happening.NOTE, Happening.STARTED) else span(row.seconds),
+        took="" if row.event in _MOMENTS else span(row.seconds),
         run_href=run_href(row.run_id),
         said=_said(row, gone=remembered.gone_since is not None),
     )
@@ -91,7 +93,7 @@ def _said(row: HistoryRow, *, gone: bool) -> str:
         f"statement {row.statement}" if row.statement and row.event != Happening.FAILED else "",
         f"{at}{code}{row.message}" if row.message else "",
         f"was {row.renamed_from}" if row.renamed_from else "",
-        f"forced, because: {row.reason}" if row.reason else "",
+        f"{_WHY.get(row.event, 'forced, because')}: {row.reason}" if row.reason else "",
         "no longer in the environment's own history" if gone else "",
     ]
     return " · ".join(part for part in parts if part)

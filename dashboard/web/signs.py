@@ -53,6 +53,8 @@ HAPPENINGS = {
     Happening.APPLIED: Sign("applied", "applied", "good"),
     Happening.FAILED: Sign("failed", "failed", "danger"),
     Happening.ADOPTED: Sign("renamed", "adopted", "changed"),
+    Happening.RESOLVED: Sign("done", "resolved", "changed"),
+    Happening.IDENTIFIED: Sign("notice", "identified", "unknown"),
     Happening.NOTE: Sign("notice", "note", "unknown"),
 }
 
