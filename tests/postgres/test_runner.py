@@ -511,14 +511,17 @@ def test_when_both_connections_are_lost_the_lock_is_taken_anew_before_the_ledger
     seen = Seen()
     with wire_to(environment.url) as wire:
 
-        def deafen_all(chunk: Chunk) -> None:
+        def mute(chunk: Chunk) -> None:
             if carries_the_middle_file(chunk):
                 wire.mute(chunk.link)  # the runner must not look for itself before both are gone
+
+        def deafen_all(chunk: Chunk) -> None:
+            if carries_the_middle_file(chunk):
                 wait_until(lambda: "002_middle.sql" in ledger(environment))  # else the file misses its lock
                 wire.deafen_all()
                 raise Deafen
 
-        wire.after = deafen_all
+        wire.before, wire.after = mute, deafen_all
         result = run(replace(environment, url=wire.url), three_files(), seen)
     assert len(seen.of(OutcomeUnknown)) == 1
     assert result.applied == ("001_log.sql", "002_middle.sql")
