@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup setup-dev demo test lint format bench lock clean
+.PHONY: help setup setup-dev demo test test-full lint format bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -40,7 +40,12 @@ format: .venv/.dev ## put the code into shape
 
 test: lint ## everything that must be green on every commit
 	@$(BIN)/python tests/browser_setup.py
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-full: lint ## the same and everything slow: kill sweeps, every fault, several PostgreSQL majors
+	@$(BIN)/python tests/browser_setup.py
+	@$(BIN)/python -m tests.full_setup
+	$(BIN)/python -m pytest -n 2 --durations 20 $(ARGS)
 
 bench: .venv/.dev ## how fast, as ratios in one run
 	$(BIN)/python -m bench $(ARGS)

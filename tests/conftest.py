@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import itertools
 import os
 import shutil
@@ -15,7 +16,7 @@ from dashboard.core.environment import Environment, Secret
 from dashboard.postgres import embedded
 from dashboard.postgres.home.pool import Home
 from dashboard.services.prepare import prepare
-from tests import browser_setup
+from tests import browser_setup, servers
 
 if TYPE_CHECKING:  # heavy, and needed by browser tests only
     from playwright.sync_api import Browser, Page
@@ -62,6 +63,26 @@ def debian_server(cluster_place: Callable[[str], Path]) -> Iterator[embedded.Emb
         pytest.skip("no server of Debian's packages below /usr/lib/postgresql")
     with _running(cluster_place("debian"), found[0]) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def server_with(cluster_place: Callable[[str], Path]) -> Iterator[Callable[[Path], embedded.EmbeddedServer]]:
+    """Folder of programs -> a running cluster of theirs, one of each for this process."""
+    with contextlib.ExitStack() as clusters:
+
+        @functools.cache
+        def start(programs: Path) -> embedded.EmbeddedServer:
+            return clusters.enter_context(_running(cluster_place(f"with-{servers.label(programs)}"), programs))
+
+        yield start
+
+
+@pytest.fixture(scope="session", params=servers.others(), ids=servers.label)
+def other_server(
+    request: pytest.FixtureRequest, server_with: Callable[[Path], embedded.EmbeddedServer]
+) -> embedded.EmbeddedServer:
+    """Every other PostgreSQL that is here, one after the other: mark what uses it `slow`."""
+    return server_with(request.param)
 
 
 @pytest.fixture(scope="session")
