@@ -1,12 +1,16 @@
 """What the server said about a file becomes a Problem: file, line, column, caret, and what to do next."""
 
+from dataclasses import replace
+
 import psycopg
 
 from dashboard.core.migration import Migration
 from dashboard.core.run import Problem
 from dashboard.core.script import Statement
 from dashboard.core.text import Places
+from dashboard.postgres import frame
 from dashboard.postgres.ledger import TABLE
+from dashboard.postgres.observe import Survey
 
 NOTHING_KEPT = "Nothing of this file was kept."
 
@@ -32,6 +36,11 @@ _BY_STATE = {
     "53100": "The server's disk is full: make room there first.",
     "53200": "The server ran out of memory: look at its settings, or split the statement.",
     "55P04": "A new enum value can be used only after it was committed: put what uses it into the next file.",
+    "2D000": "It calls a procedure that commits or rolls back, and a file runs in one transaction: call it by hand, or "
+    "write what it does into a DO block of the file, which then runs statement by statement.",
+    "22P05": "The encoding of this database has no such character: leave it out, or write another one.",
+    "25P03": "The file waited too long inside its transaction: look at idle_in_transaction_session_timeout.",
+    "25P04": "The file, the role or the database has a transaction_timeout: raise it for this file with SET LOCAL.",
     "25001": "This statement has to run outside of a transaction: give it a file of its own.",
     "25006": "The file made its transaction read-only; take that out.",
     "57P01": "An administrator, or a restart of the server, ended the session. Run again when it is back.",
@@ -86,3 +95,38 @@ def _advice(said: psycopg.errors.Diagnostic, message: str) -> str:
         return "Rung records the file itself: take the INSERT into the ledger out of it."
     known = _BY_STATE.get(said.sqlstate or "")
     return known or "Correct the file, and run again."
+
+
+def broken_frame(told: Problem, ledger: str, kept: str, began: str | None) -> Problem:
+    """Why a file may not be committed, although the server took all of it. Arguments as in `Session.problem`."""
+    if frame.GONE not in told.message:
+        message = f"the ledger cannot be read any more at the end of the file: {told.message}"
+        advice = f"{kept} Take out what drops, renames or changes {ledger}, or takes away the right to read it."
+        return replace(told, message=message, advice=advice)
+    if began is None:
+        message = f"the ledger {ledger} did not keep the row that records the file"
+        advice = f"{kept} Look at its triggers and rules: one of them drops new rows."
+    elif frame.same_transaction(told.message, began):
+        message = f"the file removed its row from the ledger {ledger}, or hid it"
+        advice = f"{kept} Rung records the file itself: take out what changes the ledger."
+    else:
+        message = "the file ended the transaction it runs in"
+        advice = "What it committed by itself is kept, the rest is not: look at what is there. Take the transaction "
+        advice += "control out of it."
+    return replace(told, message=message, advice=advice, sqlstate=None)
+
+
+def unwritable(told: Problem, what: str, table: str, kept: str, known: Survey) -> Problem:
+    """Ledger or history does not take its row."""
+    user = known.user
+    schema = table.rpartition(".")[0]
+    advice = {
+        "42501": f"Role {user} has to write there: GRANT USAGE ON SCHEMA {schema} TO {user}; "
+        f"GRANT SELECT, INSERT ON {table} TO {user};",
+        "42P01": "The file drops or renames it: take that out.",
+        "25006": f"default_transaction_read_only is on for role {user} or database {known.database}, or the file set "
+        "its transaction to read-only: turn that off.",
+        "22P05": "The encoding of this database has no such character, and the history keeps the whole text of the "
+        "file: leave it out.",
+    }.get(told.sqlstate or "", "Look at the table and its triggers.")
+    return replace(told, message=f"the {what} could not be written: {told.message}", advice=f"{kept} {advice}")

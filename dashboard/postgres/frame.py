@@ -1,5 +1,6 @@
 """The frame around a file: limits before it, our own role and path after it, and the check that both hold."""
 
+import re
 from collections.abc import Mapping
 
 from dashboard.postgres.flight import SYNC, Leg, Message, Part
@@ -19,7 +20,7 @@ _LIMITS_SINCE_14 = _LIMITS | {"client_connection_check_interval": "1s", "idle_se
 
 # Everything a file may have changed that our own rows depend on.
 _OWN = {
-    "search_path": "pg_catalog",
+    "search_path": "pg_catalog, pg_temp",  # what is temporary would come first if it were not named
     "client_encoding": "UTF8",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
@@ -28,7 +29,7 @@ _OWN = {
     "lock_timeout": LOCK_TIMEOUT,
 }
 
-ENDED_TRANSACTION = "rung: another transaction"
+GONE = "rung: the row is gone, in the transaction of"
 LOST_LOCK = "rung: the lock is gone"
 
 
@@ -85,5 +86,11 @@ def check(held: Held, ledger: Ledger | None = None, filename: str = "") -> Messa
     if ledger is None:
         return Message(f"SELECT CASE {lost} ELSE 0 END", Part.FRAME, name="lock")
     written, values = ledger.written_here(filename)
-    ended = f"WHEN NOT {written} THEN concat('{ENDED_TRANSACTION} ', txid_current())::integer"
+    ended = f"WHEN NOT {written} THEN concat('{GONE} ', date_part('epoch', now()))::integer"
     return Message(f"SELECT CASE {ended} {lost} ELSE 0 END", Part.FRAME, values, name="frame")
+
+
+def same_transaction(error: str, began: str | None) -> bool:
+    """Whether the transaction that missed its row is the one that began then. Both are epochs of the server's."""
+    checked = re.search(rf"{GONE} ([0-9.e+]+)", error)
+    return checked is not None and began is not None and abs(float(checked[1]) - float(began)) < 1e-5  # noqa: PLR2004  # how exactly floats of today are printed

@@ -187,7 +187,7 @@ class _Whole:
 
     def _failed(self, landing: Landing, watch: Watch, attempts: int, cancelled_by: str | None = None) -> Finish:
         assert landing.broken is not None  # noqa: S101  # for the type checker: the caller looked
-        problem = self._session.problem(self._step, landing.broken, watch)
+        problem = self._session.problem(self._step, landing.broken, watch, began=landing.value(Part.LEDGER))
         if attempts > 1:
             problem = replace(problem, advice=f"Tried {attempts} times. {problem.advice}")
         if landing.broken.message.part is Part.FRAME and landing.lost is None and self._session.in_ledger(self._step):

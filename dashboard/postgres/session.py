@@ -17,9 +17,9 @@ from dashboard.core.migration import Migration
 from dashboard.core.plan import Step
 from dashboard.core.record import Happening
 from dashboard.core.run import Problem, StopQuestion
-from dashboard.postgres import frame, history
+from dashboard.postgres import frame, history, identity
 from dashboard.postgres.connect import Connection, dial
-from dashboard.postgres.diagnosis import NOTHING_KEPT, explain
+from dashboard.postgres.diagnosis import NOTHING_KEPT, broken_frame, explain, unwritable
 from dashboard.postgres.flight import SYNC, Broken, GaveUp, Landing, Leg, Message, Part, Prepared, fly
 from dashboard.postgres.history import Author, Entry
 from dashboard.postgres.ledger import TAKEN
@@ -129,11 +129,11 @@ class Session:
 
     def look(self) -> Survey:
         """Ask the database what it has. Changes nothing, and takes no lock."""
-        own_session, known = self._control is not None, self._survey
+        fresh, known = self._control is None, self._survey
         if self._control is None:
             self._control = dial(self.environment, purpose="control")
         complete = known is None or (known.picture.ledger_exists and known.history_exists)
-        self._survey = survey(self._control, self.environment, own_session=own_session, complete=complete)
+        self._survey = survey(self._control, self.environment, fresh=fresh, complete=complete)
         return self._survey
 
     def lock(self, wait: float) -> Held | Busy | Stopped:
@@ -149,10 +149,12 @@ class Session:
     def prepare(self) -> None:
         """Make ledger and history where they are missing. The lock has to be held."""
         ledger = () if self.known.picture.ledger_exists else self.known.ledger.creation()
-        kept = () if self.known.history_exists else history.creation()
-        if not ledger and not kept:
+        exists = self.known.history_schema_exists
+        kept = () if self.known.history_exists else history.creation(schema_exists=exists)
+        which = identity.to_remember(self.author, self.known)
+        if not ledger and not kept and not which:
             return
-        landing = fly(self.working(), transaction([*ledger, *kept]))
+        landing = fly(self.working(), transaction([*ledger, *kept, *which]))
         self.used = True
         if landing.broken is not None:
             self.close_work()
@@ -234,7 +236,12 @@ class Session:
             return None
         if not self.in_ledger(step):
             return None
-        return Finish(Verdict.TAKEN, notes=("another session recorded it meanwhile; nothing of it was kept here",))
+        return Finish(
+            Verdict.TAKEN,
+            notes=(
+                "it was recorded meanwhile, by another session or by a file before it; nothing of it was kept here",
+            ),
+        )
 
     def in_ledger(self, step: Step) -> bool:
         """Roll back whatever is open, then ask on the work connection."""
@@ -257,8 +264,13 @@ class Session:
         self.record(replace(entry, subject=subject))
         return Finish(Verdict.CANCELLED if cancelled_by else Verdict.FAILED, problem)
 
-    def problem(self, step: Step, broken: Broken, watch: Watch, kept: str = NOTHING_KEPT) -> Problem:
-        """Why the server refused a message of a file's flight. `kept`: what of the file stays, as a sentence."""
+    def problem(
+        self, step: Step, broken: Broken, watch: Watch, kept: str = NOTHING_KEPT, began: str | None = None
+    ) -> Problem:
+        """Why the server refused a message of a file's flight.
+
+        kept: what of the file stays, as a sentence. began: when the row went into the ledger; None where it did not.
+        """
         told = explain(self.environment.name, step.migration, broken.message.statement, broken.error, kept)
         if watch.blockers and broken.sqlstate == "55P03":
             told = replace(told, detail="\n".join(f"Blocked by {blocker}." for blocker in watch.blockers))
@@ -267,25 +279,13 @@ class Session:
                 message = "the runner's lock was lost while the file ran"
                 return replace(told, message=message, advice=f"{kept} Run again.", sqlstate=None)
             case Part.FRAME:
-                return replace(
-                    told,
-                    message="the file ended the transaction it runs in, or removed its row from the ledger",
-                    advice="What it committed by itself is kept, the rest is not: look at what is there. Take the "
-                    "transaction control out of it.",
-                    sqlstate=None,
-                )
+                return broken_frame(told, self.known.ledger.name, kept, began)
             case Part.HISTORY:
-                return self._unwritable(told, kept, "history", "rung.history")
+                return unwritable(told, "history", "rung.history", kept, self.known)
             case Part.LEDGER:
-                return self._unwritable(told, kept, "ledger", self.known.ledger.name)
+                return unwritable(told, "ledger", self.known.ledger.name, kept, self.known)
             case _:
                 return told
-
-    def _unwritable(self, told: Problem, kept: str, what: str, table: str) -> Problem:
-        user = self.known.user
-        grant = f"Role {user} has to write there: GRANT SELECT, INSERT ON {table} TO {user};"
-        advice = f"{kept} {grant if told.sqlstate == '42501' else 'Look at the table and its triggers.'}"
-        return replace(told, message=f"the {what} could not be written: {told.message}", advice=advice)
 
     # --- when an answer was lost ---
 

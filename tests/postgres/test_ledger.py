@@ -113,7 +113,7 @@ def test_a_trigger_that_swallows_rows_is_noticed_before_the_commit(environment: 
     result = run(environment)
     assert result.outcome is Outcome.FAILED
     assert result.problem
-    assert "removed its row from the ledger" in result.problem.message
+    assert "did not keep the row that records the file" in result.problem.message
     assert ask(environment, "SELECT entry FROM log") == [("001_log.sql",)]
 
 
@@ -171,7 +171,7 @@ def test_a_row_that_another_session_wrote_meanwhile_keeps_the_file_from_running_
     result = apply(environment, three_files, ORDER, interfere)
     assert result.outcome is Outcome.APPLIED, result.problem
     assert result.applied == ("003_end.sql",)
-    assert any("another session recorded it meanwhile" in note for note in result.notes)
+    assert any("it was recorded meanwhile, by another session" in note for note in result.notes)
     assert len(ask(environment, "SELECT entry FROM log")) == 3
 
 
