@@ -198,6 +198,14 @@ def page(browser: "Browser") -> Iterator["Page"]:
     context.close()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a test has counted: `record_property("told", "…")`; a print would be lost where tests pass in a worker."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, told in report.user_properties:
+            if name == "told":
+                terminalreporter.write_line(str(told))
+
+
 @contextlib.contextmanager
 def _running(folder: Path, programs: Path | None = None) -> Iterator[embedded.EmbeddedServer]:
     running = embedded.start(folder, settings=FAST, programs=programs)
