@@ -71,15 +71,15 @@ _COLUMNS = (
         null=False,
     ),
     _Column("sqlstate", "text", "of a failure: PostgreSQL's error code"),
-    _Column("message", "text", "of a failure: what the server said; of a statement: its command; else a remark"),
-    _Column("detail", "text", "of a failure: the server's DETAIL and CONTEXT; of a statement: oids of older indexes"),
+    _Column("message", "text", "of a failure: what the server said; else a remark"),
+    _Column("detail", "text", "of a failure: the server's DETAIL and CONTEXT"),
     _Column("hint", "text", "of a failure: the server's HINT"),
     _Column("line", "integer", "of a failure: 1-based line in the file"),
     _Column("column_number", "integer", "of a failure: 1-based column in that line"),
     _Column("excerpt", "text", "of a failure: the line with a caret below the place"),
     _Column("reason", "text", "why somebody forced it"),
     _Column("renamed_from", "text", "of an adopted file: the name under which it had been applied"),
-    _Column("subject", "text", "what a concurrent statement builds or changes, as PostgreSQL writes its name"),
+    _Column("subject", "text", "the index that a concurrent statement builds, as PostgreSQL writes its name"),
     _Column("backend_pid", "integer", "the server process", "pg_backend_pid()", null=False),
     _Column("chain_version", "integer", "the form that own_hash is computed over", str(CHAIN_VERSION), null=False),
     _Column(
@@ -126,11 +126,9 @@ RETURNING id, extract(epoch FROM started_at)"""  # noqa: S608  # made of constan
 _DEFINITIONS = ",\n  ".join(
     f"{column.name} {column.type}" + ("" if column.null else " NOT NULL") for column in _COLUMNS
 )
-_CREATE_SCHEMA = (
+_CREATE = (
     "CREATE SCHEMA IF NOT EXISTS rung",
     "COMMENT ON SCHEMA rung IS 'What Rung remembers of this database'",
-)
-_CREATE = (
     f"""CREATE TABLE rung.history (
   {_DEFINITIONS},
   own_hash text NOT NULL,
@@ -176,7 +174,7 @@ class Entry:
     with_text: keep the text of the file as well.
     started_at: seconds since 1970 by the database's clock, as text; None: when its transaction began.
     remark: goes where a failure's message goes.
-    subject: see the column's comment. detail: of a statement that begins: the oids of the indexes that are there.
+    subject: see the column's comment.
 
     """
 
@@ -190,15 +188,11 @@ class Entry:
     reason: str | None = None
     renamed_from: str | None = None
     subject: str | None = None
-    detail: str | None = None
 
 
-def creation(*, schema_exists: bool = False) -> tuple[Message, ...]:
-    """Make schema and table, with our own settings in force, under the lock.
-
-    schema_exists: somebody else may own it; making it takes a right of its own, and so does a comment on it.
-    """
-    return tuple(Message(text, Part.SCHEMA) for text in (() if schema_exists else _CREATE_SCHEMA) + _CREATE)
+def creation() -> tuple[Message, ...]:
+    """Make schema and table, with our own settings in force, under the lock."""
+    return tuple(Message(text, Part.SCHEMA) for text in _CREATE)
 
 
 def append(author: Author, entry: Entry) -> Message:
@@ -222,7 +216,6 @@ def _values(author: Author, entry: Entry) -> tuple[str | None, ...]:
         "reason": entry.reason or author.reason,
         "renamed_from": entry.renamed_from,
         "subject": entry.subject,
-        "detail": entry.detail,
     }
     if migration is not None:
         given |= {

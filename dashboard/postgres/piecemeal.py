@@ -1,33 +1,33 @@
 """A file that cannot run in one transaction: statement by statement, each remembered before and after."""
 
-import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from psycopg import sql
-
-from dashboard.core.evidence import (
-    Subject,
-    Traces,
-    deed_of,
-    is_concurrent,
-    is_setting,
-    is_wide,
-    leaves_indexes,
-    subject_of,
-    traces_of,
-)
+from dashboard.core.evidence import BuiltIndex, built_index, is_concurrent, is_setting
 from dashboard.core.plan import Step
 from dashboard.core.record import Happening
 from dashboard.core.run import Problem
 from dashboard.core.script import Script, Statement
-from dashboard.postgres import frame, traces
+from dashboard.postgres import frame
 from dashboard.postgres.flight import SYNC, Landing, Leg, Message, Part
 from dashboard.postgres.history import Entry
 from dashboard.postgres.session import ATTEMPTS, Finish, Session, Verdict, in_the_way, transaction
 from dashboard.postgres.watch import Watch
 
-_TRACES = "SELECT " + traces.SEEN.format(subject="$1::text", deed="$2::text", before="$3::text")
+# With the file's own search_path: where a concurrent index goes. No operator of that path may be found.
+_SCHEMA = """
+SELECT n.nspname FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+ WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)"""
+
+# With our own: $1 is the index, or where PostgreSQL chose its name, $2 its table.
+_INVALID = """
+SELECT concat(quote_ident(n.nspname), '.', quote_ident(c.relname))
+  FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE NOT i.indisvalid
+   AND (i.indexrelid = to_regclass($1::text) OR ($1 IS NULL AND i.indrelid = to_regclass($2::text)))
+ ORDER BY i.indexrelid DESC LIMIT 1"""
 
 # A file may set its own lock_timeout; it waits in a setting of ours while a concurrent statement runs without one.
 _KEEP = "SELECT pg_catalog.set_config('rung.lock_timeout', pg_catalog.current_setting('lock_timeout'), false)"
@@ -42,13 +42,13 @@ class Piecemeal:
         self._owed: tuple[Entry, ...] = ()  # written together with what comes next
         self._began: str | None = None  # when the first statement did, by the database's clock
         self._begun: str | None = None  # when the newest statement did
-        self._subject: str | None = None  # what a concurrent statement is about, schema-qualified
-        self._before: str | None = None  # oids of the indexes that were there before it
+        self._table: str | None = None  # of the index that the statement builds concurrently
+        self._subject: str | None = None  # that index, where it has a name
 
     def run(self) -> Finish:
         self._session.close_work()
         try:
-            return drop_leftovers(self._session, self._step) or self._prepare() or self._statements() or self._close()
+            return self._prepare() or self._statements() or self._close()
         finally:
             self._session.close_work()
 
@@ -76,7 +76,7 @@ class Piecemeal:
 
     def _begin(self, statement: Statement) -> Finish | None:
         """Remember that it begins, and that the one before has ended; in one transaction."""
-        self._subject, self._before = self._found(subject_of(statement))
+        self._table, self._subject = self._built(built_index(statement))
         entries = (*self._owed, replace(self._entry(Happening.STARTED, statement), with_text=not self._owed))
         messages = [frame.check(self._session.held), *self._session.rows(*entries)]
         landing, watch = self._session.fly(transaction(messages), self._step.migration)
@@ -84,18 +84,16 @@ class Piecemeal:
         self._began = self._began or self._begun
         return self._unbegun(landing, watch, statement)
 
-    def _found(self, subject: Subject | None) -> tuple[str | None, str | None]:
-        """What the statement is about, schema-qualified, and the oids of the indexes that are there already."""
-        if subject is None or not (subject.parts or is_wide(subject.deed)):
+    def _built(self, built: BuiltIndex | None) -> tuple[str | None, str | None]:
+        """Table and index, schema-qualified; None where there is none, or where PostgreSQL chooses the name."""
+        if built is None:
             return None, None
-        question = Message(traces.INVALID_BEFORE, Part.ASK)
-        if subject.parts:
-            question = Message(traces.FOUND, Part.ASK, (_name(*subject.parts),))
-        answer = self._session.ask(self._session.working(), question)
-        if answer is None:
+        table = ".".join(_quoted(part) for part in (built.schema, built.table) if part)
+        schema = self._session.ask(self._session.working(), Message(_SCHEMA, Part.ASK, (table,)))
+        if schema is None:
             return None, None  # the statement will say so itself
-        schema, relation, before = json.loads(answer)
-        return _name(schema, subject.index or relation) if schema else None, before or ""
+        index = f"{_quoted(schema)}.{_quoted(built.name)}" if built.name else None
+        return f"{_quoted(schema)}.{_quoted(built.table)}", index
 
     def _run(self, statement: Statement) -> Finish | None:
         for attempt in range(1, ATTEMPTS + 1):
@@ -120,15 +118,13 @@ class Piecemeal:
 
     def _check(self, statement: Statement) -> Finish | None:
         """A concurrent index that ended INVALID is not there, whatever the server's answer was."""
-        found = self._traces(statement)
-        if found is None or not found.invalid:
+        left = self._invalid() if self._subject else None
+        if left is None:
             return None
-        left = found.invalid[0]
-        why = "IF NOT EXISTS took it for finished" if statement.kind.startswith("CREATE") else "the server left it so"
         problem = Problem(
             environment=self._session.environment.name,
-            message=f"index {left} is INVALID, and {why}",
-            advice=self._kept(statement, found),
+            message=f"index {left} is INVALID, and IF NOT EXISTS took it for finished",
+            advice=self._kept(statement, left),
             filename=self._step.migration.filename,
             statement=statement.index,
             line=statement.line,
@@ -170,11 +166,10 @@ class Piecemeal:
             return None
         if landing.broken is None:
             return self._lost_while(landing, statement)
-        left = self._traces(statement) if statement and landing.broken.message.statement is statement else None
+        left = self._invalid() if self._table and landing.broken.message.statement is statement else None
         problem = self._problem(landing, watch, statement, left)
-        subject = left.left[0] if left and left.left else None
         return self._session.ended(
-            self._step, problem, started_at=self._begun, cancelled_by=watch.cancelled_by, subject=subject
+            self._step, problem, started_at=self._begun, cancelled_by=watch.cancelled_by, subject=left
         )
 
     def _unbegun(self, landing: Landing, watch: Watch, statement: Statement) -> Finish | None:
@@ -219,36 +214,27 @@ class Piecemeal:
         )
         return self._session.ended(self._step, problem, cancelled_by=who)
 
-    def _problem(
-        self, landing: Landing, watch: Watch, statement: Statement | None, left: Traces | None = None
-    ) -> Problem:
+    def _problem(self, landing: Landing, watch: Watch, statement: Statement | None, left: str | None = None) -> Problem:
         assert landing.broken is not None  # noqa: S101  # for the type checker: the caller looked
         kept, began = self._kept(statement, left), landing.value(Part.LEDGER)
         return self._session.problem(self._step, landing.broken, watch, kept, began)
 
-    def _kept(self, statement: Statement | None, left: Traces | None) -> str:
-        """What of the file stays, and what has to go."""
+    def _kept(self, statement: Statement | None, left: str | None) -> str:
         done = (statement.index if statement else len(self._script.statements) + 1) - 1
-        kept = f"Its first {count(done, 'statement')} {'is' if done == 1 else 'are'} done and stay{'s' * (done == 1)}; "
-        ways = resolving.after_failure(self._session.environment.name, self._step.migration.filename, left)
-        return " ".join(filter(None, (f"{kept}the next run goes on after that." if done else "", ways)))
+        kept = f"Its first {done} statements are done and stay; the next run goes on after them." if done else ""
+        dropped = f"Remove what it left: DROP INDEX CONCURRENTLY {left}; then run again." if left else ""
+        return " ".join(filter(None, (kept, dropped)))
 
-    def _traces(self, statement: Statement) -> Traces | None:
-        """What the catalog has of a statement that may leave something behind; None where it leaves nothing."""
-        deed = deed_of(statement)
-        if not leaves_indexes(deed) or (self._subject is None and not is_wide(deed)):
-            return None
-        question = Message(_TRACES, Part.ASK, (self._subject, deed, self._before))
+    def _invalid(self) -> str | None:
+        """The INVALID index that the statement left or found, schema-qualified."""
+        question = Message(_INVALID, Part.ASK, (self._subject, self._table))
         landing, _ = self._session.fly(transaction([question]), self._step.migration)
-        answer = landing.value(Part.ASK)
-        return traces_of(traces.seen_of(deed, self._subject, answer)) if answer else None
+        return landing.value(Part.ASK)
 
     def _entry(self, event: Happening, statement: Statement | None = None) -> Entry:
-        entry = Entry(event, self._step.migration, statement.index if statement else None)
-        if event is not Happening.STARTED or statement is None:
-            return entry
-        return replace(entry, subject=self._subject, detail=self._before, remark=deed_of(statement))
+        subject = self._subject if event is Happening.STARTED else None
+        return Entry(event, self._step.migration, statement.index if statement else None, subject=subject)
 
 
-def _name(*parts: str) -> str:
-    return sql.Identifier(*parts).as_string()
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else f'"{name.replace(chr(34), chr(34) * 2)}"'
