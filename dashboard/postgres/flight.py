@@ -1,5 +1,6 @@
 """Flights: many messages to the server in one network round trip, answers back one by one as they arrive."""
 
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,8 @@ from dashboard.core.script import Statement
 from dashboard.postgres.connect import Connection, one_line
 
 TICK = 0.1  # seconds between two looks at the clock while the server is silent
+_ROWS_AT_ONCE = 20  # of a file's own queries, in memory: nobody reads them
+_CHUNKS_SINCE = 170000  # of libpq
 
 
 class Part(StrEnum):
@@ -203,6 +206,7 @@ def _flight(
     answered: Answered,
     tick: Callable[[], None],
 ) -> PQGen[None]:
+    _expect_many_rows(pgconn, expected)
     unsent = True
     answer: PGresult | None = None
     while expected:
@@ -215,16 +219,29 @@ def _flight(
                     break  # nothing has come yet
                 _land(expected.popleft(), answer, landing, prepared, answered)
                 answer = None
+                _expect_many_rows(pgconn, expected)
             elif result.status == pq.ExecStatus.PIPELINE_SYNC:
                 expected.popleft()
-            else:
-                answer = _checked(result)
+                _expect_many_rows(pgconn, expected)
+            elif answer is None or not answer.command_status:
+                answer = _checked(result)  # of many rows, the last piece or the empty one after it counts them
         if not expected:
             return
         ready = yield Wait.RW if unsent else Wait.R
         if ready & Ready.R:
             pgconn.consume_input()
         tick()
+
+
+def _expect_many_rows(pgconn: PGconn, expected: deque[_Sent]) -> None:
+    """A file may select ten million rows: libpq shall not hold them all until the last one has come."""
+    if not (expected and isinstance(expected[0], Message) and expected[0].part is Part.STATEMENT):
+        return
+    with contextlib.suppress(psycopg.Error):  # after an error in the flight its answer is made up, and has no rows
+        if pq.version() >= _CHUNKS_SINCE:
+            pgconn.set_chunked_rows_mode(_ROWS_AT_ONCE)
+        else:
+            pgconn.set_single_row_mode()
 
 
 def _checked(result: PGresult) -> PGresult:
@@ -245,5 +262,6 @@ def _land(leg: _Sent, answer: PGresult, landing: Landing, prepared: Prepared | N
         if prepared is not None and message.name is not None:
             prepared.done.add(message.name)
     else:
-        landing.answers.append((message, answer))
+        if message.part is not Part.STATEMENT:
+            landing.answers.append((message, answer))
         answered(message, answer)
