@@ -75,11 +75,13 @@ def test_a_folder_that_may_not_be_read_is_said(closed: Path) -> None:
     closed.chmod(0o700)
 
 
+@pytest.mark.fault(75)
 def test_a_file_that_may_not_be_read_is_refused_by_name(closed: Path, write: Write) -> None:
     write(closed, "001_a.sql", "SELECT 1;").chmod(0)
     assert (refused(closed).filename, refused(closed).code) == ("001_a.sql", "unreadable")
 
 
+@pytest.mark.fault(75)
 def test_a_named_pipe_is_refused_and_nothing_waits_for_it(folder_path: Path) -> None:
     os.mkfifo(folder_path / "001_pipe.sql")
     began = time.monotonic()
@@ -89,6 +91,7 @@ def test_a_named_pipe_is_refused_and_nothing_waits_for_it(folder_path: Path) -> 
     assert "named pipe" in refusal.message
 
 
+@pytest.mark.fault(75)
 def test_a_folder_with_such_a_name_is_refused(folder_path: Path) -> None:
     (folder_path / "001_x.sql").mkdir()
     assert "a folder" in refused(folder_path).message
@@ -101,12 +104,14 @@ def test_a_socket_is_refused(folder_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert "a socket" in refused(folder_path).message
 
 
+@pytest.mark.fault(75)
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/zero", "/dev/tty"])
 def test_a_link_to_a_device_is_refused_without_opening_it(folder_path: Path, device: str) -> None:
     (folder_path / "001_x.sql").symlink_to(device)
     assert refused(folder_path).code == "not-a-regular-file"
 
 
+@pytest.mark.fault(75)
 def test_a_link_that_leaves_the_folder_is_refused(folder_path: Path, outside: Path, write: Write) -> None:
     target = write(outside, "secret.txt", "root:x:0")
     (folder_path / "001_a.sql").symlink_to(target)
@@ -127,6 +132,7 @@ def test_a_folder_next_door_whose_name_begins_alike_is_outside(folder_path: Path
     assert refused(folder_path).code == "leaves-folder"
 
 
+@pytest.mark.fault(75)
 def test_a_link_to_itself_is_refused(folder_path: Path) -> None:
     (folder_path / "001_a.sql").symlink_to("001_a.sql")
     assert refused(folder_path).code == "broken-link"
@@ -137,6 +143,7 @@ def test_a_link_to_nothing_is_refused(folder_path: Path) -> None:
     assert refused(folder_path).code == "broken-link"
 
 
+@pytest.mark.fault(73)
 def test_a_file_over_the_limit_is_refused_before_it_is_read(folder_path: Path) -> None:
     with (folder_path / "001_huge.sql").open("wb") as file:
         file.truncate(2**40)  # a sparse file: a terabyte nobody can read into memory
@@ -152,6 +159,7 @@ def test_the_limit_itself_still_passes(folder_path: Path, write: Write) -> None:
     assert refused(folder_path, 99).code == "too-large"
 
 
+@pytest.mark.fault(76)
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -173,11 +181,13 @@ def test_a_name_outside_the_pattern_is_refused_and_shown_on_one_harmless_line(
     assert (refusal.filename, refusal.code) == (shown, "bad-name")
 
 
+@pytest.mark.fault(76)
 def test_a_name_that_is_not_utf_8_is_refused_and_can_be_printed(folder_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder_path) + b"/001_\xff.sql")).touch()
     refused(folder_path).filename.encode("utf-8")
 
 
+@pytest.mark.fault(65)
 def test_a_file_that_never_stops_changing_is_refused(
     folder_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +204,7 @@ def test_a_file_that_never_stops_changing_is_refused(
     assert refused(folder_path).code == "changing"
 
 
+@pytest.mark.fault(65)
 def test_a_file_is_read_whole_or_not_at_all_while_somebody_writes_it(folder_path: Path, write: Write) -> None:
     versions = {mark * 200_000 for mark in "ab"}
     path = write(folder_path, "001_a.sql", "a" * 200_000)
@@ -226,6 +237,7 @@ def test_hidden_files_and_others_are_left_alone(folder_path: Path, write: Write)
     assert names(folder_path) == ["002_b.sql"]
 
 
+@pytest.mark.fault(76)
 def test_the_longest_name_a_disk_takes_is_fine(folder_path: Path, write: Write) -> None:
     name = "001_" + "x" * (255 - 8) + ".sql"
     write(folder_path, name, "SELECT 1;")
@@ -236,6 +248,7 @@ def test_an_empty_folder_is_no_fault(folder_path: Path) -> None:
     assert names(folder_path) == []
 
 
+@pytest.mark.fault(70)
 def test_files_come_by_number_then_by_name(folder_path: Path, write: Write) -> None:
     for name in ("10_b.sql", "9_z.sql", "010_a.sql", "20260101120000_late.sql", "0_first.sql"):
         write(folder_path, name, "SELECT 1;")
@@ -243,6 +256,7 @@ def test_files_come_by_number_then_by_name(folder_path: Path, write: Write) -> N
     assert found == ["0_first.sql", "9_z.sql", "010_a.sql", "10_b.sql", "20260101120000_late.sql"]
 
 
+@pytest.mark.fault(68)
 def test_names_that_differ_in_case_or_in_zeros_only_are_duplicates(folder_path: Path, write: Write) -> None:
     for name in ("003_users.sql", "003_Users.sql", "3_users.sql"):
         write(folder_path, name, "SELECT 1;")
@@ -250,6 +264,7 @@ def test_names_that_differ_in_case_or_in_zeros_only_are_duplicates(folder_path: 
     assert len(group) == 3
 
 
+@pytest.mark.fault(68)
 def test_composed_and_decomposed_letters_are_both_refused_by_name(folder_path: Path, write: Write) -> None:
     for name in ("001_\u00e9t\u00e9.sql", "001_e\u0301te\u0301.sql"):
         write(folder_path, name, "SELECT 1;")
@@ -341,6 +356,7 @@ def test_a_refused_file_is_looked_at_again(folder_path: Path, write: Write) -> N
     assert not reader.read().refusals
 
 
+@pytest.mark.fault(74)
 def test_ten_thousand_files_are_read_in_no_time(folder_path: Path, write: Write) -> None:
     for number in range(10_000):
         write(folder_path, f"{number:05}_a.sql", "SELECT 1;")

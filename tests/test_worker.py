@@ -183,6 +183,7 @@ def test_the_log_is_json_with_run_ids_and_without_secrets(
 # --- death ---
 
 
+@pytest.mark.fault(2)
 def test_a_worker_killed_in_the_middle_of_a_file_is_replaced_by_another_and_the_file_runs_once(
     services: Services, workers: Workers, folder_path: Path, write: Write
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_worker_killed_in_the_middle_of_a_file_is_replaced_by_another_and_the_
     ]
 
 
+@pytest.mark.fault(3)
 def test_a_worker_that_lives_beside_takes_the_run_up(
     services: Services, workers: Workers, folder_path: Path, write: Write
 ) -> None:
@@ -262,6 +264,7 @@ def test_a_worker_that_is_told_to_end_finishes_what_is_nearly_done(
     assert (view.outcome, view.attempt) == (Outcome.APPLIED, 1)
 
 
+@pytest.mark.fault(4)
 def test_a_worker_that_is_told_to_end_leaves_a_long_run_to_the_next(
     services: Services, workers: Workers, folder_path: Path, write: Write
 ) -> None:
@@ -283,6 +286,7 @@ def test_a_worker_that_is_told_to_end_leaves_a_long_run_to_the_next(
 # --- home ---
 
 
+@pytest.mark.fault(47)
 def test_home_is_away_while_a_file_ends_and_the_worker_tells_it_afterwards(
     services: Services,
     workers: Workers,

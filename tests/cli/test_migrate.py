@@ -153,6 +153,7 @@ def test_who_waits_in_vain_is_told_who_holds_the_lock(two: Checkout) -> None:
         assert two.rung("migrate", "--lock-wait", "0", "--json", code=5).json["holder"]["pid"]
 
 
+@pytest.mark.fault(5)
 def test_ctrl_c_stops_a_long_statement_and_the_next_run_goes_on(two: Checkout) -> None:
     slow = two.write("003_slow.sql", "CREATE TABLE c (id bigint);\nSELECT pg_sleep(600);")
     process = two.begin("migrate")
@@ -169,6 +170,8 @@ def test_ctrl_c_stops_a_long_statement_and_the_next_run_goes_on(two: Checkout) -
     assert two.ledger() == ["001_a.sql", "002_b.sql", "003_slow.sql"]
 
 
+@pytest.mark.fault(4)
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_other_signals_stop_it_as_well(two: Checkout, number: signal.Signals) -> None:
     two.write("003_slow.sql", "SELECT pg_sleep(600);")
@@ -187,6 +190,7 @@ def test_nohup_is_respected(two: Checkout) -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.fault(5)
 def test_a_second_ctrl_c_ends_it_at_once(two: Checkout) -> None:
     stubborn = "LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP;"
     two.write("003_stubborn.sql", f"DO $$ BEGIN {stubborn} END $$;")
@@ -262,6 +266,7 @@ def test_who_asked_is_remembered(two: Checkout) -> None:
     assert two.ask(row) == "person ada cli"
 
 
+@pytest.mark.fault(43)
 def test_several_at_once_run_each_file_once_and_all_end_well(two: Checkout) -> None:
     two.write("003_c.sql", "CREATE TABLE c (id bigint); INSERT INTO c VALUES (1); SELECT pg_sleep(0.5);")
     started = [two.begin("migrate") for _ in range(4)]

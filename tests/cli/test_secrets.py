@@ -68,6 +68,7 @@ def test_all_malformed_addresses_at_once_are_columns_with_a_reason(many: Checkou
         assert all(name in said.out + said.err for name in MALFORMED)
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize("name", ["at", "slash", "percent", "alone", "option", "name-in-name", "surrogate"])
 def test_a_malformed_address_is_refused_in_our_own_words(many: Checkout, name: str) -> None:
     said = many.rung("migrate", "--env", name)
@@ -76,6 +77,7 @@ def test_a_malformed_address_is_refused_in_our_own_words(many: Checkout, name: s
     assert "What to do: " in said.err
 
 
+@pytest.mark.fault(56)
 @pytest.mark.parametrize(
     "words",
     [

@@ -121,6 +121,7 @@ def test_an_empty_folder_and_an_empty_ledger_are_an_empty_plan() -> None:
 # --- edited ---
 
 
+@pytest.mark.fault(61)
 def test_a_file_that_changed_after_it_was_applied_is_edited_and_does_not_run() -> None:
     made = plan(folder(file("001_a.sql", "SELECT 100;"), B), picture(applied(A)))
     assert states(made) == {"001_a.sql": State.EDITED, "002_b.sql": State.PENDING}
@@ -129,12 +130,15 @@ def test_a_file_that_changed_after_it_was_applied_is_edited_and_does_not_run() -
     assert "001_a.sql was edited" in made.notices[0]
 
 
+@pytest.mark.fault(61)
 def test_an_edited_file_stops_everything_where_the_policy_refuses() -> None:
     made = plan(folder(file("001_a.sql", "SELECT 100;"), B), picture(applied(A)), edited=Policy.REFUSE)
     assert "001_a.sql was edited after it was applied on staging" in made.stops[0]
     assert made.runnable(force=True, until_blocked=True) == ()
 
 
+@pytest.mark.fault(62)
+@pytest.mark.fault(63)
 @pytest.mark.parametrize("policy", Policy)
 def test_line_ends_and_a_byte_order_mark_are_no_edit(policy: Policy) -> None:
     unix, windows = b"SELECT 1,\n2;\n", b"\xef\xbb\xbfSELECT 1,\r\n2;\r\n"
@@ -144,6 +148,7 @@ def test_line_ends_and_a_byte_order_mark_are_no_edit(policy: Policy) -> None:
     assert made.stops == made.notices == ()
 
 
+@pytest.mark.fault(61)
 def test_one_more_space_is_an_edit() -> None:
     made = plan(folder(file("001_a.sql", "SELECT 1; ")), picture(applied(A)))
     assert states(made) == {"001_a.sql": State.EDITED}
@@ -162,6 +167,7 @@ def test_an_adopted_file_without_a_hash_is_applied() -> None:
 # --- missing and renamed ---
 
 
+@pytest.mark.fault(67)
 def test_a_file_that_is_applied_and_gone_is_missing_and_said_so() -> None:
     made = plan(folder(B), picture(applied(A), applied(B)))
     assert states(made) == {"001_a.sql": State.MISSING_FILE, "002_b.sql": State.APPLIED}
@@ -176,6 +182,7 @@ def test_names_that_are_not_ours_may_stand_in_the_ledger() -> None:
     assert to_run(made) == [("001_a.sql", Action.RUN)]
 
 
+@pytest.mark.fault(66)
 def test_a_missing_file_and_a_pending_one_with_the_same_content_are_a_rename() -> None:
     renamed = file("004_a_better_name.sql", "SELECT 1;")
     made = plan(folder(renamed, B), picture(applied(A), applied(B)))
@@ -248,6 +255,7 @@ def test_a_missing_file_of_another_tool_is_never_taken_for_a_renamed_one() -> No
 # --- out of order, duplicates, unusable files ---
 
 
+@pytest.mark.fault(69)
 def test_a_file_with_a_lower_number_than_the_newest_applied_runs_with_a_notice() -> None:
     made = plan(folder(A, B, C), picture(applied(A), applied(C)))
     assert states(made)["002_b.sql"] is State.OUT_OF_ORDER
@@ -255,6 +263,7 @@ def test_a_file_with_a_lower_number_than_the_newest_applied_runs_with_a_notice()
     assert made.notices == ("002_b.sql is out of order: newer files up to number 3 are applied. It runs all the same.",)
 
 
+@pytest.mark.fault(69)
 def test_out_of_order_stops_everything_where_the_policy_refuses() -> None:
     made = plan(folder(A, B, C, file("004_d.sql")), picture(applied(A), applied(C)), out_of_order=Policy.REFUSE)
     assert made.stops == (
@@ -274,11 +283,13 @@ def test_a_late_file_that_is_blocked_or_failed_is_still_out_of_order(policy: Pol
     assert "newer files up to number 3 are applied" in (made.stops + made.notices)[0]
 
 
+@pytest.mark.fault(69)
 def test_a_gap_is_fine() -> None:
     made = plan(folder(A, file("100_z.sql")), picture(applied(A)), out_of_order=Policy.REFUSE)
     assert (made.stops, made.notices) == ((), ())
 
 
+@pytest.mark.fault(68)
 def test_two_files_with_one_number_are_refused_naming_both() -> None:
     made = plan(folder(file("3_x.sql"), file("003_y.sql"), A), picture())
     assert made.stops[0].startswith("003_y.sql and 3_x.sql have the same number 3.")
@@ -459,6 +470,7 @@ _CHANGES: dict[str, Callable[[], Plan]] = {
 }
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("what", _CHANGES)
 def test_the_digest_changes_when(what: str) -> None:
     assert _CHANGES[what]().digest != plan(*_BASE).digest
@@ -511,6 +523,7 @@ def test_every_plan_keeps_its_promises(
 # --- how fast ---
 
 
+@pytest.mark.fault(74)
 @pytest.mark.parametrize("policy", Policy)
 @pytest.mark.parametrize("pending", [0, 10_000])
 def test_ten_thousand_files_are_planned_in_time(pending: int, policy: Policy) -> None:

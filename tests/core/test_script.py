@@ -82,6 +82,7 @@ def test_a_byte_order_mark_shifts_bytes_but_no_columns() -> None:
     assert (found.line, found.column, found.byte) == (2, 2, 3 + 11)
 
 
+@pytest.mark.fault(72)
 @pytest.mark.parametrize("sql", ["", "   \n\t", "-- nothing\n", "/* nothing */", ";;;\n;"])
 def test_a_file_without_a_statement_is_a_script_with_a_note(sql: str) -> None:
     assert script(sql).statements == ()
@@ -176,6 +177,7 @@ def test_tabs_before_the_caret_stay_tabs() -> None:
     assert refusal("\tSELECT\tFROM FROM").excerpt == "\tSELECT\tFROM FROM\n\t      \t     ^"
 
 
+@pytest.mark.fault(79)
 @pytest.mark.parametrize(
     "sql",
     [
@@ -222,6 +224,7 @@ def test_casts_and_slices_are_no_psql_variables() -> None:
     assert len(script("SELECT '1'::int, a[1:2], a[:b]").statements) == 1
 
 
+@pytest.mark.fault(79)
 @pytest.mark.parametrize(
     "sql",
     [
@@ -291,6 +294,7 @@ def test_the_options_of_the_own_begin_are_kept(own: str, ours: str) -> None:
     assert len(parse_fragment(read.begin)) == 1
 
 
+@pytest.mark.fault(77)
 @pytest.mark.parametrize(
     ("sql", "line"),
     [
@@ -390,6 +394,7 @@ _TOGETHER = [
 ]
 
 
+@pytest.mark.fault(80)
 @pytest.mark.parametrize("sql", _ALONE)
 def test_what_cannot_run_in_a_transaction_runs_alone(sql: str) -> None:
     read = script(sql)
@@ -403,6 +408,7 @@ def test_what_is_only_believed_not_to_run_in_a_transaction_runs_in_one(sql: str)
     assert script(sql).transactional
 
 
+@pytest.mark.fault(80)
 @pytest.mark.parametrize("sql", _ALONE)
 def test_it_is_refused_between_begin_and_commit_with_what_to_do(sql: str) -> None:
     found = refusal(f"BEGIN;\nSELECT 1;\n{sql};\nCOMMIT;")

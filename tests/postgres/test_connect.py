@@ -32,6 +32,7 @@ def changed(environment: Environment, **parts: str) -> str:
     return f"postgresql://{user}:{password}@{parts.get('host', '127.0.0.1')}:{url.port}/{parts.get('database', url.path[1:])}"
 
 
+@pytest.mark.fault(56)
 def test_a_wrong_password_is_named_and_never_shown(environment: Environment) -> None:
     said = failure(changed(environment, password="hunter2-s3cret"))
     assert "does not accept the password of user postgres" in said.reason
@@ -40,10 +41,12 @@ def test_a_wrong_password_is_named_and_never_shown(environment: Environment) -> 
     assert "hunter2" not in str(said) + said.advice
 
 
+@pytest.mark.fault(56)
 def test_a_missing_database_is_named(environment: Environment) -> None:
     assert "has no database nowhere (user postgres)" in failure(changed(environment, database="nowhere")).reason
 
 
+@pytest.mark.fault(56)
 def test_a_missing_role_is_named(environment: Environment) -> None:
     # With password authentication the server does not tell a missing role from a wrong password, on purpose.
     said = failure(changed(environment, user="nobody_here", password="x")).reason
@@ -57,10 +60,12 @@ def test_a_port_where_nobody_listens(environment: Environment) -> None:
     assert said == f"nothing listens at 127.0.0.1:{port} (database d, user u)"
 
 
+@pytest.mark.fault(28)
 def test_a_host_that_cannot_be_resolved() -> None:
     assert "the host name of db.invalid:5432 cannot be resolved" in failure("postgresql://u@db.invalid/d").reason
 
 
+@pytest.mark.fault(26)
 def test_a_black_hole_is_given_up_within_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, nobody answers
         began = time.monotonic()
@@ -69,11 +74,13 @@ def test_a_black_hole_is_given_up_within_the_timeout() -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.fault(57)
 def test_tls_that_the_server_does_not_speak(environment: Environment) -> None:
     said = failure(changed(environment) + "?sslmode=require").reason
     assert "does not speak TLS" in said
 
 
+@pytest.mark.fault(45)
 def test_a_role_without_connections_left(environment: Environment) -> None:
     ask(environment, "DROP ROLE IF EXISTS crowded")
     ask(environment, "CREATE ROLE crowded LOGIN PASSWORD 'x' CONNECTION LIMIT 0")
@@ -90,6 +97,7 @@ def test_a_role_that_may_not_log_in(environment: Environment) -> None:
     assert "does not let user sleeper into database" in said.reason
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize(
     ("said", "told"),
     [
@@ -118,6 +126,7 @@ def test_what_servers_and_libpq_say_in_our_words(said: str, told: str) -> None:
     assert fault.advice
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize(
     "url",
     [
@@ -157,6 +166,7 @@ def test_the_session_says_who_it_is(environment: Environment) -> None:
     assert row == ("rung control",)
 
 
+@pytest.mark.fault(89)
 def test_what_the_owner_set_up_for_everybody_does_not_reach_our_sessions(environment: Environment) -> None:
     for setting in ("search_path = trojan, pg_catalog", "DateStyle = German", "statement_timeout = '1s'"):
         name = environment.url and urlsplit(environment.url.reveal()).path[1:]

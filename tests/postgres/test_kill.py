@@ -84,6 +84,7 @@ def killed_at(environment: Environment, victim: Victim, number: int, *, delivere
         return victim.run(wire.url) == ""
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize("delivered", [False, True])
 def test_a_runner_killed_at_any_piece_leaves_nothing_that_the_next_run_does_not_finish(
     make_database: MakeDatabase, victims: Iterator[Victim], delivered: bool

@@ -47,6 +47,7 @@ def take(connection: Connection, wait: float = 0, seen: Seen | None = None, sche
     return acquire(connection, schema, wait, seen if seen is not None else Seen(), nobody_stops)
 
 
+@pytest.mark.fault(50)
 def test_a_second_run_does_not_get_it_and_is_told_who_holds_it(ours: Connection, theirs: Connection) -> None:
     held = take(theirs)
     assert isinstance(held, Held)
@@ -97,6 +98,7 @@ def test_whoever_asks_to_stop_ends_the_wait(ours: Connection, theirs: Connection
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.fault(91)
 def test_two_ledgers_in_one_database_have_two_locks(ours: Connection, theirs: Connection) -> None:
     assert key_of("public") != key_of("billing")
     take(theirs, schema="public")

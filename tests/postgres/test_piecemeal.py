@@ -109,12 +109,14 @@ def test_a_failed_first_statement_leaves_the_file_as_if_it_had_not_been_tried(en
     assert_consistent(environment, ["001_log.sql", NAME])
 
 
+@pytest.mark.fault(82)
 def test_an_index_that_ends_invalid_is_a_failure_with_its_name_and_the_way_out(environment: Environment) -> None:
     ask(environment, "CREATE TABLE twice AS SELECT 1 AS id FROM generate_series(1, 2)")
     files = folder("CREATE UNIQUE INDEX CONCURRENTLY once ON twice (id)", NOTED)
     told = problem_of(run(environment, files))
     assert told.sqlstate == "23505"
-    assert "DROP INDEX CONCURRENTLY public.once" in told.advice
+    assert "It left the INVALID index public.once." in told.advice
+    assert '\n  rung resolve 002_index.sql --env local --drop-and-retry --reason "…"\n' in told.advice
     refused = run(environment, files)
     assert refused.outcome is Outcome.REFUSED
     assert "Index public.once is INVALID." in problem_of(refused).message
@@ -128,9 +130,10 @@ def test_an_index_that_ends_invalid_is_a_failure_with_its_name_and_the_way_out(e
 def test_an_index_without_a_name_that_ends_invalid_is_found_too(environment: Environment) -> None:
     ask(environment, "CREATE TABLE twice AS SELECT 1 AS id FROM generate_series(1, 2)")
     told = problem_of(run(environment, folder("CREATE UNIQUE INDEX CONCURRENTLY ON twice (id)")))
-    assert "DROP INDEX CONCURRENTLY public.twice_id_idx" in told.advice
+    assert "It left the INVALID index public.twice_id_idx." in told.advice
 
 
+@pytest.mark.fault(83)
 def test_if_not_exists_does_not_make_an_invalid_index_a_success(environment: Environment) -> None:
     run(environment, folder_of(FIRST))
     ask(environment, "CREATE INDEX ix ON t (id)")
@@ -200,6 +203,7 @@ def test_an_ordinary_statement_in_such_a_file_is_tried_again_when_others_are_in_
     assert_consistent(environment, ["001_log.sql", NAME])
 
 
+@pytest.mark.fault(78)
 @pytest.mark.parametrize(
     "deed",
     [
@@ -233,6 +237,7 @@ def test_somebody_who_asks_to_stop_between_two_statements_stops_there(environmen
     assert_consistent(environment, ["001_log.sql", NAME])
 
 
+@pytest.mark.fault(42)
 def test_a_concurrent_build_that_is_cancelled_leaves_an_index_that_is_named(environment: Environment) -> None:
     run(environment, folder_of(FIRST))
     assert environment.url
@@ -277,6 +282,7 @@ def test_a_statement_whose_connection_is_lost_is_not_run_again_blindly(environme
     assert_nothing_more(environment)
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_lost_answer_at_its_end_is_found_out(environment: Environment, arrives: bool) -> None:
     run(environment, folder_of(FIRST))
@@ -300,6 +306,7 @@ def test_a_lost_answer_at_its_end_is_found_out(environment: Environment, arrives
     assert_consistent(environment, ["001_log.sql", NAME])
 
 
+@pytest.mark.fault(13)
 def test_a_server_process_that_is_ended_in_a_concurrent_build_leaves_a_named_index(environment: Environment) -> None:
     run(environment, folder_of(FIRST))
     assert environment.url

@@ -157,6 +157,7 @@ def test_a_corrected_file_runs_the_next_time(environment: Environment) -> None:
 # --- others in the way ---
 
 
+@pytest.mark.fault(38)
 def test_a_lock_that_is_let_go_in_time_costs_retries_and_nothing_else(environment: Environment) -> None:
     run(environment, folder_of(("001_log.sql", LOG + noted("001_log.sql"))))
     seen = Seen()
@@ -179,6 +180,8 @@ def test_a_lock_that_is_let_go_in_time_costs_retries_and_nothing_else(environmen
     assert_consistent(environment, ["001_log.sql", "002_middle.sql"])
 
 
+@pytest.mark.fault(38)
+@pytest.mark.fault(39)
 def test_a_lock_that_is_never_let_go_fails_the_file_and_names_who_holds_it(environment: Environment) -> None:
     run(environment, folder_of(("001_log.sql", LOG + noted("001_log.sql"))))
     seen = Seen()
@@ -199,6 +202,7 @@ def test_a_file_waits_three_seconds_for_a_lock_unless_it_says_otherwise(environm
     assert ask(environment, "SELECT it FROM waits") == [("3s",)]
 
 
+@pytest.mark.fault(40)
 def test_a_deadlock_is_tried_again(environment: Environment) -> None:
     run(environment, folder_of(("001_log.sql", LOG + "CREATE TABLE a (); CREATE TABLE b ();" + noted("001_log.sql"))))
     seen = Seen()
@@ -220,6 +224,7 @@ def test_a_deadlock_is_tried_again(environment: Environment) -> None:
     assert_consistent(environment, ["001_log.sql", "002_middle.sql"])
 
 
+@pytest.mark.fault(41)
 def test_a_serialization_failure_is_tried_again(environment: Environment) -> None:
     run(environment, folder_of(("001_log.sql", LOG + noted("001_log.sql") + "CREATE TABLE n AS SELECT 1 AS n;")))
     seen = Seen()
@@ -286,6 +291,7 @@ CREATE TABLE found AS SELECT current_setting('search_path') AS path, current_set
 """
 
 
+@pytest.mark.fault(78)
 def test_what_a_file_leaves_in_its_session_does_not_reach_the_next_one(environment: Environment) -> None:
     first = ("001_log.sql", LOG + "CREATE SEQUENCE seq;" + noted("001_log.sql"))
     alone = folder_of(first, ("003_end.sql", LOOK + noted("003_end.sql")))
@@ -299,6 +305,7 @@ def test_what_a_file_leaves_in_its_session_does_not_reach_the_next_one(environme
     assert_consistent(environment, ALL)
 
 
+@pytest.mark.fault(78)
 @pytest.mark.parametrize(
     "deed",
     [
@@ -366,6 +373,7 @@ def test_what_a_file_sets_for_new_sessions_holds_for_the_next_file(environment: 
     assert ask(environment, "SELECT to_regclass('app.here') IS NOT NULL") == [(True,)]
 
 
+@pytest.mark.fault(89)
 def test_a_trojan_path_set_by_the_owner_does_not_reach_our_statements(environment: Environment) -> None:
     assert environment.url
     name = environment.url.reveal().rpartition("/")[2]
@@ -392,6 +400,7 @@ def hand_made(name: str, *texts: str) -> Step:
     return Step(migration, Action.RUN, Script(name, statements))
 
 
+@pytest.mark.fault(77)
 def test_transaction_control_that_slipped_through_is_found_before_the_commit(environment: Environment) -> None:
     run(environment, folder_of(("001_log.sql", LOG + noted("001_log.sql"))))
     author = Author("0d5c0f5e-93a1-4b7c-8a4b-3f3c7b1f6f10", "local", ORDER.actor, "h", "1")
@@ -411,6 +420,7 @@ def test_transaction_control_that_slipped_through_is_found_before_the_commit(env
 # --- ends that nobody asked for ---
 
 
+@pytest.mark.fault(13)
 def test_a_server_process_that_is_ended_takes_the_file_with_it(environment: Environment) -> None:
     thread = while_sleeping(environment, lambda pid: ask(environment, "SELECT pg_terminate_backend(%s)", pid))
     result = run(environment, three_files("SELECT pg_sleep(30);"))
@@ -422,6 +432,7 @@ def test_a_server_process_that_is_ended_takes_the_file_with_it(environment: Envi
     assert_consistent(environment, ["001_log.sql"])
 
 
+@pytest.mark.fault(14)
 def test_a_statement_cancelled_at_the_server_is_told_apart_from_ours(environment: Environment) -> None:
     thread = while_sleeping(environment, lambda pid: ask(environment, "SELECT pg_cancel_backend(%s)", pid))
     result = run(environment, three_files("SELECT pg_sleep(30);"))
@@ -431,6 +442,7 @@ def test_a_statement_cancelled_at_the_server_is_told_apart_from_ours(environment
     assert "Somebody cancelled the statement at the server" in told.advice
 
 
+@pytest.mark.fault(49)
 def test_a_statement_timeout_of_the_role_is_named_as_such(environment: Environment) -> None:
     told = problem_of(run(environment, three_files("SET LOCAL statement_timeout = '50ms'; SELECT pg_sleep(30);")))
     assert "statement_timeout" in told.advice
@@ -451,6 +463,7 @@ def test_a_run_that_is_asked_to_stop_cancels_its_statement_and_says_who(environm
     assert_consistent(environment, ["001_log.sql"])
 
 
+@pytest.mark.fault(78)
 def test_a_run_that_loses_its_lock_commits_nothing_more(environment: Environment) -> None:
     def end_control(pid: int) -> None:
         ask(
@@ -481,6 +494,8 @@ def deafen_after_commit(chunk: Chunk) -> None:
         raise Deafen
 
 
+@pytest.mark.fault(17)
+@pytest.mark.fault(18)
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_lost_answer_to_commit_is_found_out_and_never_guessed(environment: Environment, arrives: bool) -> None:
     assert environment.url
@@ -504,6 +519,7 @@ def test_a_lost_answer_to_commit_is_found_out_and_never_guessed(environment: Env
         assert_consistent(environment, ALL)
 
 
+@pytest.mark.fault(20)
 def test_when_both_connections_are_lost_the_lock_is_taken_anew_before_the_ledger_is_read(
     environment: Environment,
 ) -> None:
@@ -570,6 +586,7 @@ def test_what_the_server_remarks_is_passed_on(environment: Environment) -> None:
     assert told == [(ALL[1], "NOTICE: half way"), (ALL[1], "WARNING: careful")]
 
 
+@pytest.mark.fault(72)
 def test_a_file_without_a_statement_is_recorded_with_a_note(environment: Environment) -> None:
     seen = Seen()
     result = run(environment, folder_of(("001_empty.sql", ""), ("002_comment.sql", "-- later\n")), seen)
@@ -618,6 +635,7 @@ def test_a_file_takes_at_most_two_pieces_on_the_wire(environment: Environment) -
     assert sent <= 2 * 41 + 15, sent  # libpq sends one at every sync; nothing waits for an answer in between
 
 
+@pytest.mark.fault(60)
 def test_debians_server_does_it_all_as_well(debian: Callable[[], Environment]) -> None:
     environment = debian()
     folder = three_files(

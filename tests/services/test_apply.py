@@ -100,12 +100,14 @@ def test_an_unusable_file_in_the_folder_stops_everything(environment: Environmen
     assert_untouched(environment)
 
 
+@pytest.mark.fault(68)
 def test_two_files_with_one_number_stop_everything(environment: Environment) -> None:
     result = run(environment, folder_of(("001_a.sql", "SELECT 1"), ("001_b.sql", "SELECT 1")))
     assert result.outcome is Outcome.REFUSED
     assert "001_a.sql and 001_b.sql have the same number" in problem_of(result).message
 
 
+@pytest.mark.fault(64)
 def test_another_plan_than_the_one_that_was_shown_runs_nothing(environment: Environment) -> None:
     result = run(environment, three_files(), expected_digest="0" * 64)
     assert result.outcome is Outcome.CHANGED
@@ -122,6 +124,7 @@ def test_the_plan_that_was_shown_runs(environment: Environment) -> None:
     assert seen.of(Planned)[0].digest == shown.digest
 
 
+@pytest.mark.fault(64)
 def test_a_folder_that_changes_after_it_was_read_does_not_change_what_runs(environment: Environment) -> None:
     reads: list[Folder] = []
 
@@ -165,6 +168,7 @@ def test_an_order_for_a_plan_that_changed_while_we_waited_runs_nothing(environme
     assert_consistent(environment, ["001_log.sql"])
 
 
+@pytest.mark.fault(61)
 def test_a_policy_against_edited_files_stops_everything(environment: Environment) -> None:
     run(environment, three_files())
     strict = replace(environment, policies=Policies(edited=Policy.REFUSE))
@@ -204,6 +208,7 @@ def test_a_missing_folder_is_raised(environment: Environment) -> None:
         apply(environment, read, ORDER)
 
 
+@pytest.mark.fault(31)
 def test_a_database_that_is_read_only_by_default_is_refused_before_planning(environment: Environment) -> None:
     assert environment.url
     name = environment.url.reveal().rpartition("/")[2]
@@ -214,6 +219,7 @@ def test_a_database_that_is_read_only_by_default_is_refused_before_planning(envi
     assert result.plan is None
 
 
+@pytest.mark.fault(50)
 def test_somebody_elses_lock_is_waited_for_and_named(environment: Environment) -> None:
     with connect(environment, purpose="control") as holder:
         acquire(holder, "public", 0, Seen(), nobody_stops)
@@ -306,6 +312,7 @@ def test_notices_of_the_plan_reach_the_reporter_and_the_result(environment: Envi
     assert any("002_middle.sql is out of order" in notice.message for notice in seen.of(Notice))
 
 
+@pytest.mark.fault(43)
 def test_ten_runs_at_once_apply_every_file_once_and_all_succeed(environment: Environment) -> None:
     barrier, results = threading.Barrier(10), []
     order: Callable[[], Order] = lambda: replace(ORDER, lock_wait=60)  # noqa: E731  # one each

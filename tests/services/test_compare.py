@@ -89,6 +89,7 @@ def test_an_unknown_environment_is_named_with_the_known_ones(compare: Compare) -
             ask("moon")
 
 
+@pytest.mark.fault(47)
 def test_a_home_that_is_away_does_not_keep_the_command_line_from_looking(
     environments: tuple[Environment, ...], reader: FolderReader
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_new_file_counts_at_once_without_asking_again(compare: Compare, folder
 # --- dead environments ---
 
 
+@pytest.mark.fault(48)
 def test_a_dead_environment_keeps_its_last_picture_and_says_since_when(
     compare: Compare, environments: tuple[Environment, ...], reader: FolderReader, home: Home
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_live_look_at_a_dead_environment_still_shows_what_was_known(
     assert look.picture is not None
 
 
+@pytest.mark.fault(48)
 def test_a_dead_environment_holds_up_nobody(
     environments: tuple[Environment, ...], reader: FolderReader, home: Home, deaf: Secret
 ) -> None:

@@ -57,6 +57,7 @@ def jobs(in_home: psycopg.Connection[Any]) -> list[str]:
 # --- asking ---
 
 
+@pytest.mark.fault(43)
 def test_fifty_clicks_make_one_run(
     environments: tuple[Environment, ...], reader: FolderReader, home_url: Secret, in_home: psycopg.Connection[Any]
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_run_in_the_middle_can_be_stopped(runs: Runs, folder_path: Path, write
     assert view.result.applied == ("001_a.sql",)
 
 
+@pytest.mark.fault(47)
 def test_a_home_that_restarts_in_the_middle_changes_nothing(
     runs: Runs, folder_path: Path, write: Write, in_home: psycopg.Connection[Any]
 ) -> None:
@@ -311,6 +313,7 @@ def slow_second(folder_path: Path, write: Write) -> None:
     write(folder_path, "002_b.sql", "SELECT pg_sleep(1);\nCREATE TABLE b (id int);")
 
 
+@pytest.mark.fault(3)
 @pytest.mark.usefixtures("slow_second")
 def test_what_an_earlier_attempt_applied_belongs_to_the_run(
     runs: Runs, home: Home, environments: tuple[Environment, ...]
@@ -363,6 +366,7 @@ def test_somebody_else_finished_it_meanwhile(
     assert view.result.applied == ("001_a.sql",)
 
 
+@pytest.mark.fault(6)
 def test_an_attempt_that_everybody_believed_dead_finishes_and_the_next_one_waits_for_it(
     runs: Runs, folder_path: Path, write: Write
 ) -> None:
