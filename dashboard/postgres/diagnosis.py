@@ -14,6 +14,8 @@ from dashboard.postgres.observe import Survey
 
 NOTHING_KEPT = "Nothing of this file was kept."
 
+_LONGEST = 4_000  # characters of what the server says; a file can make it say megabytes
+
 _BY_STATE = {
     "42P01": "Check the spelling and the schema; or does the migration that creates it come later?",
     "42703": "Check the spelling; or does the migration that adds it come later?",
@@ -55,9 +57,10 @@ def explain(
 ) -> Problem:
     """A Problem from the server's own words. `kept`: what of the file is in the database now, as a sentence."""
     said = error.diag
-    message = said.message_primary or str(error).strip()
+    message = bounded(said.message_primary or str(error).strip())
     state = said.sqlstate
     place = _place(migration, statement, said.statement_position)
+    context = f"Context: {said.context}" if said.context else ""
     return Problem(
         environment=environment,
         message=message,
@@ -68,9 +71,14 @@ def explain(
         column=place[1],
         excerpt=place[2],
         sqlstate=state,
-        detail="\n".join(filter(None, (said.message_detail, said.context and f"Context: {said.context}"))) or None,
-        hint=said.message_hint,
+        detail="\n".join(filter(None, map(bounded, (said.message_detail or "", context)))) or None,
+        hint=bounded(said.message_hint or "") or None,
     )
+
+
+def bounded(text: str) -> str:
+    """What the server said, cut where nobody reads on."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text):,} characters in all)"
 
 
 def _place(

@@ -195,9 +195,15 @@ def creation() -> tuple[Message, ...]:
     return tuple(Message(text, Part.SCHEMA) for text in _CREATE)
 
 
-def append(author: Author, entry: Entry) -> Message:
-    """Add one row, last thing before COMMIT, with our own settings in force. Answers its id and when it began."""
-    return Message(_APPEND, Part.HISTORY, _values(author, entry), name="append")
+def append(author: Author, entry: Entry, *, plain: bool = False) -> Message:
+    """Add one row, last thing before COMMIT, with our own settings in force. Answers its id and when it began.
+
+    plain: with escapes for all but ASCII, where the database's encoding does not have a character.
+    """
+    values = _values(author, entry)
+    if plain:
+        values = tuple(value and value.encode("ascii", "backslashreplace").decode() for value in values)
+    return Message(_APPEND, Part.HISTORY, values, name="append")
 
 
 def _values(author: Author, entry: Entry) -> tuple[str | None, ...]:

@@ -1,5 +1,6 @@
 """The two connections of a run, and what every way of running a file needs of them."""
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from dashboard.core.record import Happening
 from dashboard.core.run import Problem, StopQuestion
 from dashboard.postgres import frame, history
 from dashboard.postgres.connect import Connection, dial
-from dashboard.postgres.diagnosis import NOTHING_KEPT, broken_frame, explain, unwritable
+from dashboard.postgres.diagnosis import NOTHING_KEPT, bounded, broken_frame, explain, unwritable
 from dashboard.postgres.flight import SYNC, Broken, GaveUp, Landing, Leg, Message, Part, Prepared, fly
 from dashboard.postgres.history import Author, Entry
 from dashboard.postgres.ledger import TAKEN
@@ -32,6 +33,9 @@ _IN_THE_WAY = ("55P03", "40P01", "40001")  # another session's doing: trying aga
 _FIRST_PAUSE = 0.25  # seconds; doubles with every attempt
 _FIND_OUT = 60.0  # seconds to find out what became of a COMMIT
 _GRACE = 2.0  # seconds a server process gets to end by itself before it is told to
+
+_REMARKS = 200  # of the server on one flight; a file may raise a notice for every row of a table
+_NO_SUCH_CHARACTER = "22P05"  # in the encoding of the database
 
 _ROLL_BACK = (Message("ROLLBACK", Part.RESET), SYNC)
 _ALIVE = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1::pg_catalog.int4)"
@@ -171,8 +175,14 @@ class Session:
         say: Callable[[str], None] = lambda said: self.report(Notice(migration.filename, said))  # noqa: E731  # two users
         watch = Watch(work, self.controlling, self.stop, say)
 
+        remarks = itertools.count(1)
+
         def notice(said: errors.Diagnostic) -> None:
-            say(f"{said.severity}: {said.message_primary}")
+            number = next(remarks)
+            if number <= _REMARKS:
+                say(f"{said.severity}: {bounded(said.message_primary or '')}")
+            elif number == _REMARKS + 1:
+                say(f"the server remarks on more than {_REMARKS} things in this file; the rest is left out")
 
         work.add_notice_handler(notice)
         try:
@@ -203,8 +213,10 @@ class Session:
         """Roll back whatever is open, then write to the history. Where that fails, it is reported and stops nothing."""
         failure: object = None
         try:
-            legs = [*_ROLL_BACK, *transaction([history.QUEUE, *self.rows(*entries)])]
-            landing = fly(self.working(), legs)
+            landing = fly(self.working(), [*_ROLL_BACK, *transaction([history.QUEUE, *self.rows(*entries)])])
+            if landing.broken and landing.broken.sqlstate == _NO_SUCH_CHARACTER:
+                plain = [history.append(self.author, entry, plain=True) for entry in entries]
+                landing = fly(self.working(), [*_ROLL_BACK, *transaction([history.QUEUE, *plain])])
             self.used = True
             failure = landing.broken.error if landing.broken else landing.lost and landing.lost.reason
         except EnvironmentFault as fault:
