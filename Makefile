@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup setup-dev demo test test-full lint format bench lock clean
+.PHONY: help setup setup-dev demo test test-full soak lint format bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -46,6 +46,9 @@ test-full: lint ## the same and everything slow: kill sweeps, every fault, sever
 	@$(BIN)/python tests/browser_setup.py
 	@$(BIN)/python -m tests.full_setup
 	$(BIN)/python -m pytest -n 2 --durations 20 $(ARGS)
+
+soak: .venv/.dev ## runners killed at random moments: make soak KILLS=200 SECONDS=900 SEED=1
+	@$(BIN)/python -m tests.sweep.soak --kills $(or $(KILLS),200) --seconds $(or $(SECONDS),900) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/.dev ## how fast, as ratios in one run
 	$(BIN)/python -m bench $(ARGS)
