@@ -154,6 +154,29 @@ def test_a_corrected_file_runs_the_next_time(environment: Environment) -> None:
     assert_consistent(environment, ALL)
 
 
+@pytest.mark.fault(81)
+def test_a_new_enum_value_used_in_the_same_file_is_told_what_to_do(environment: Environment) -> None:
+    run(environment, one("CREATE TYPE mood AS ENUM ('fine');", "000_mood.sql"))
+    told = problem_of(run(environment, one("ALTER TYPE mood ADD VALUE 'new';\nSELECT 'new'::mood;")))
+    assert (told.sqlstate, told.line) == ("55P04", 2)
+    assert "put what uses it into the next file" in told.advice
+
+
+def test_an_error_of_the_file_s_own_is_not_tried_again(environment: Environment) -> None:
+    seen = Seen()
+    assert run(environment, one("SELECT 1/0;"), seen).outcome is Outcome.FAILED
+    assert seen.of(FileRetrying) == []
+    assert len(seen.of(FileFailed)) == 1
+
+
+def test_a_row_that_the_ledger_refuses_does_not_make_the_file_somebody_else_s(environment: Environment) -> None:
+    run(environment, folder_of(("001_log.sql", LOG + noted("001_log.sql"))))
+    ask(environment, "CREATE UNIQUE INDEX one_row ON _migrations_applied ((true))")
+    result = run(environment, one(noted("002_middle.sql")))
+    assert (result.outcome, problem_of(result).sqlstate) == (Outcome.FAILED, "23505")
+    assert ask(environment, "SELECT entry FROM public.log") == [("001_log.sql",)]
+
+
 # --- others in the way ---
 
 
@@ -544,6 +567,16 @@ def test_when_both_connections_are_lost_the_lock_is_taken_anew_before_the_ledger
     assert result.outcome is Outcome.FAILED
     assert "1 file did not run" in problem_of(result).message
     assert run(environment, three_files()).applied == ("003_end.sql",)
+    assert_consistent(environment, ALL)
+
+
+def test_a_server_process_that_goes_on_alone_is_waited_for(environment: Environment) -> None:
+    """The connection is gone while the server still works on the file, and then it commits."""
+    assert environment.url
+    with wire_to(environment.url) as wire:
+        wire.after = deafen_after_commit
+        result = run(replace(environment, url=wire.url), three_files("SELECT pg_sleep(1);"))
+    assert result.outcome is Outcome.APPLIED, result.problem
     assert_consistent(environment, ALL)
 
 
