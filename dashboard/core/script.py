@@ -27,6 +27,7 @@ class Script:
         (`BEGIN ISOLATION LEVEL SERIALIZABLE`).
     notes: sentences for people: "it has no statement; it is recorded as applied". That a file's own BEGIN and COMMIT
         are left out is no news: most files have them.
+    committing: the procedures, by their last name, that are known after this file to end transactions.
 
     """
 
@@ -35,21 +36,28 @@ class Script:
     transactional: bool = True
     begin: str = "BEGIN"
     notes: tuple[str, ...] = ()
+    committing: frozenset[str] = frozenset()
 
 
-def parse(migration: Migration) -> Script | Refusal:
-    """Cut a migration into statements, or say with line, column and caret why it cannot be."""
+def parse(migration: Migration, committing: frozenset[str] = frozenset()) -> Script | Refusal:
+    """Cut a migration into statements, or say with line, column and caret why it cannot be.
+
+    committing: procedures of the files before it that end transactions, see `Script.committing`.
+    """
     source = _Source(migration)
     statements = source.cut()
     if isinstance(statements, Refusal):
         return statements
-    return _refuse_client_copy(source, statements) or _script(source, statements)
+    return _refuse_client_copy(source, statements) or _script(source, statements, committing)
 
 
 # --- what cannot be read: syntax, psql's own words, rows for COPY ---
 
 _HARMLESS = re.compile(r"[ \t]*\\set[ \t]+ON_ERROR_STOP\b[^\r\n\\]*")
 _HARMLESS_MOST = 20  # such lines in one file; each costs one more reading
+OUTSIDE = "-- rung: no transaction"
+_DIRECTIVE = re.compile(r"(?i)\s*--\s*rung:\s*(.*?)\s*$")
+_NO_TRANSACTION = ["no", "transaction"]
 _COPY_IN = re.compile(r"(?:^|;)\s*copy\b[^;]{0,2000}?\bfrom\s+stdin\b[^;]{0,500};", re.IGNORECASE | re.MULTILINE)
 _PSQL_COMMAND = re.compile(r"\\\S*")
 _PSQL_VARIABLE = re.compile(r":['\"]?[A-Za-z_]")
@@ -191,22 +199,44 @@ _NO_CONTROL = (
 _OPENS = ("TRANS_STMT_BEGIN", "TRANS_STMT_START")
 
 
-def _script(source: _Source, statements: tuple[Statement, ...]) -> Script | Refusal:
+def _script(source: _Source, statements: tuple[Statement, ...], committing: frozenset[str]) -> Script | Refusal:
     inner, begin = _own_transaction(statements)
-    refusal = _refuse_read_only(source, begin) or _refuse_control(source, inner)
+    outside, refusal = _asks_for_none(source)
+    refusal = refusal or _refuse_read_only(source, begin) or _refuse_control(source, inner)
     if refusal is not None:
         return refusal
-    inner = _with_committing_blocks(inner)
+    inner, committing = _with_committing_blocks(inner, committing)
     alone = next((statement for statement in inner if not statement.transactional), None)
     if alone is not None and begin is not None:
         return _refuse_wrapped(source, alone)
+    if outside and begin is not None:
+        message = "it asks for no transaction, and opens one"
+        return source.refuse(
+            "transaction-control", message, f"Take BEGIN and COMMIT out, or the line {OUTSIDE}.", begin.offset
+        )
     return Script(
         filename=source.filename,
         statements=tuple(replace(statement, index=index) for index, statement in enumerate(inner, start=1)),
-        transactional=alone is None,
+        transactional=alone is None and not outside,
         begin=_begin_with_options(begin.tree) if begin else "BEGIN",
-        notes=tuple(_notes(inner, alone)),
+        notes=tuple(_notes(inner, alone, outside=outside)),
+        committing=committing,
     )
+
+
+def _asks_for_none(source: _Source) -> tuple[bool, Refusal | None]:
+    """Whether the comment lines on top of the file ask for no transaction; a refusal where they ask for nonsense."""
+    offset, asked = 0, False
+    for line in source.text.splitlines(keepends=True):
+        if line.strip() and not line.lstrip().startswith("--"):
+            break
+        said = _DIRECTIVE.match(line)
+        if said and said[1].lower().split() != _NO_TRANSACTION:
+            message = f"it asks Rung for {said[1]!r}, which Rung does not know"
+            refusal = source.refuse("unknown-directive", message, f"There is one such line: {OUTSIDE}", offset)
+            return False, refusal
+        asked, offset = asked or said is not None, offset + len(line)
+    return asked, None
 
 
 def _own_transaction(statements: tuple[Statement, ...]) -> tuple[tuple[Statement, ...], Statement | None]:
@@ -284,32 +314,45 @@ def _begin_with_options(begin: Node) -> str:
     return f"BEGIN {asked}".rstrip()
 
 
-def _notes(inner: Sequence[Statement], alone: Statement | None) -> Iterator[str]:
+def _notes(inner: Sequence[Statement], alone: Statement | None, *, outside: bool) -> Iterator[str]:
     if not inner:
         yield "it has no statement; it is recorded as applied"
     if alone is not None:
         subject = "every statement of this file" if len(inner) > 1 else "it"
         where = f"{alone.kind} (line {alone.line})"
         yield f"{where} cannot run in a transaction, so {subject} runs alone and stays once done"
+    elif outside and inner:
+        yield "it asks for no transaction, so every statement runs alone and stays once done"
 
 
-def _with_committing_blocks(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    """DO blocks that end transactions, and CALLs of this file's procedures that do, cannot run inside one."""
-    committing = [statement for statement in statements if _ends_transactions(statement)]
-    procedures = {one.tree.funcname[-1] for one in committing if one.kind == "CREATE PROCEDURE"}
+def _with_committing_blocks(
+    statements: tuple[Statement, ...], committing: frozenset[str]
+) -> tuple[tuple[Statement, ...], frozenset[str]]:
+    """DO blocks that end transactions, and CALLs of procedures that do, cannot run inside one.
 
-    def runs_alone(statement: Statement) -> bool:
-        if statement.kind == "CALL" and statement.tree is not None:
-            return statement.tree.funccall.funcname[-1] in procedures
-        return statement.kind == "DO" and statement in committing
+    Answers also which procedures do so after these statements.
+    """
+    marked = []
+    for statement in statements:
+        ends = _ends_transactions(statement, committing)
+        if statement.kind == "CREATE PROCEDURE" and statement.tree is not None:
+            name = {statement.tree.funcname[-1]}
+            committing = committing | name if ends else committing - name
+        elif ends:
+            statement = replace(statement, transactional=False)  # noqa: PLW2901  # the same one, marked
+        marked.append(statement)
+    return tuple(marked), committing
 
-    return tuple(replace(one, transactional=False) if runs_alone(one) else one for one in statements)
 
-
-def _ends_transactions(statement: Statement) -> bool:
-    if statement.kind not in ("DO", "CREATE PROCEDURE") or not re.search(r"(?i)\b(commit|rollback)\b", statement.text):
+def _ends_transactions(statement: Statement, committing: frozenset[str]) -> bool:
+    if statement.tree is None or statement.kind not in ("CALL", "DO", "CREATE PROCEDURE"):
+        return False
+    if statement.kind == "CALL":
+        return statement.tree.funccall.funcname[-1] in committing
+    if not re.search(r"(?i)\b(commit|rollback|call)\b", statement.text):
         return False
     try:
-        return read_body(statement).ends_transactions
+        body = read_body(statement)
     except SyntaxFault:
         return False  # the server will say what is wrong with it, and a transaction loses nothing
+    return body.ends_transactions or any(_ends_transactions(inner, committing) for inner in body.statements)

@@ -6,7 +6,7 @@ import psycopg
 
 from dashboard.core.migration import Migration
 from dashboard.core.run import Problem
-from dashboard.core.script import Statement
+from dashboard.core.script import OUTSIDE, Statement
 from dashboard.core.text import Places
 from dashboard.postgres import frame
 from dashboard.postgres.ledger import TABLE
@@ -38,12 +38,13 @@ _BY_STATE = {
     "53100": "The server's disk is full: make room there first.",
     "53200": "The server ran out of memory: look at its settings, or split the statement.",
     "55P04": "A new enum value can be used only after it was committed: put what uses it into the next file.",
-    "2D000": "It calls a procedure that commits or rolls back, and a file runs in one transaction: call it by hand, or "
-    "write what it does into a DO block of the file, which then runs statement by statement.",
+    "2D000": "It calls a procedure that commits or rolls back, and a file runs in one transaction: give it a file "
+    f"of its own, with {OUTSIDE!r} as its first line.",
     "22P05": "The encoding of this database has no such character: leave it out, or write another one.",
     "25P03": "The file waited too long inside its transaction: look at idle_in_transaction_session_timeout.",
     "25P04": "The file, the role or the database has a transaction_timeout: raise it for this file with SET LOCAL.",
-    "25001": "This statement has to run outside of a transaction: give it a file of its own.",
+    "25001": "This statement has to run outside of a transaction: give it a file of its own, with "
+    f"{OUTSIDE!r} as its first line.",
     "25006": "The file made its transaction read-only; take that out.",
     "57P01": "An administrator, or a restart of the server, ended the session. Run again when it is back.",
     "57P02": "The server crashed and restarted. Read its log before running again.",

@@ -12,14 +12,14 @@ from dashboard.core.script import Script, Statement, parse
 from dashboard.core.statement import parse_fragment
 
 
-def parsed(sql: str | bytes) -> Script | Refusal:
+def parsed(sql: str | bytes, committing: frozenset[str] = frozenset()) -> Script | Refusal:
     migration = read_migration("001_a.sql", sql if isinstance(sql, bytes) else sql.encode())
     assert isinstance(migration, Migration)
-    return parse(migration)
+    return parse(migration, committing)
 
 
-def script(sql: str | bytes) -> Script:
-    read = parsed(sql)
+def script(sql: str | bytes, committing: frozenset[str] = frozenset()) -> Script:
+    read = parsed(sql, committing)
     assert isinstance(read, Script), read
     return read
 
@@ -426,6 +426,69 @@ def test_a_mixed_file_runs_statement_by_statement_and_says_so() -> None:
 def test_a_call_of_a_procedure_of_this_file_that_commits_runs_alone() -> None:
     read = script("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$; CALL p(); CALL q();")
     assert [s.transactional for s in read.statements] == [True, False, True]
+
+
+def test_a_call_of_a_procedure_of_an_earlier_file_that_commits_runs_alone() -> None:
+    first = script("CREATE PROCEDURE app.p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;")
+    assert first.transactional
+    for sql in ("CALL app.p()", "DO $$ BEGIN CALL p(); END $$"):
+        assert not script(sql, first.committing).transactional, sql
+    assert script("CALL q()", first.committing).transactional
+
+
+def test_a_procedure_that_calls_one_that_commits_commits_too() -> None:
+    first = script("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;")
+    second = script("CREATE PROCEDURE q() LANGUAGE plpgsql AS $$ BEGIN CALL p(); END $$;", first.committing)
+    assert not script("CALL q()", second.committing).transactional
+
+
+def test_a_procedure_that_was_replaced_by_one_that_does_not_commit_runs_in_a_transaction() -> None:
+    first = script("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;")
+    second = script("CREATE OR REPLACE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN END $$; CALL p();", first.committing)
+    assert second.transactional
+
+
+# --- what a file asks for ---
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        "-- rung: no transaction\n",
+        "--rung:no   transaction  \r\n",
+        "-- what it is for\n\n  -- Rung: No Transaction\n",
+    ],
+)
+def test_a_file_may_ask_to_run_outside_a_transaction(top: str) -> None:
+    read = script(f"{top}CALL rebuild();\nSELECT 1;")
+    assert not read.transactional
+    assert read.notes == ("it asks for no transaction, so every statement runs alone and stays once done",)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CALL rebuild();\n-- rung: no transaction\n",
+        "/*\n-- rung: no transaction\n*/ CALL rebuild();",
+        "SELECT '\n-- rung: no transaction\n';",
+        "-- rung no transaction\nCALL rebuild();",
+    ],
+)
+def test_only_the_comment_lines_on_top_can_ask_for_it(sql: str) -> None:
+    assert script(sql).transactional
+
+
+def test_a_line_for_rung_that_rung_does_not_know_is_refused_with_the_right_one() -> None:
+    found = refusal("-- why\n-- rung: no transactoin\nCALL rebuild();")
+    assert (found.code, found.line) == ("unknown-directive", 2)
+    assert "'no transactoin'" in found.message
+    assert "-- rung: no transaction" in found.advice
+
+
+def test_a_file_that_asks_for_no_transaction_and_opens_one_is_refused() -> None:
+    found = refusal("-- rung: no transaction\nBEGIN;\nCALL rebuild();\nCOMMIT;")
+    assert (found.code, found.line) == ("transaction-control", 2)
+    assert "asks for no transaction, and opens one" in found.message
 
 
 # --- kinds ---

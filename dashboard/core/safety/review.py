@@ -33,13 +33,17 @@ def review(batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
     by a later one, a function that an earlier one defines is looked into where a later one calls it. Trouble in here
     never lets a file pass: what cannot be judged is a finding that blocks.
     """
-    known = Batch()
-    return tuple(_review_file(migration, known) for migration in batch)
+    known, committing, reviewed = Batch(), frozenset[str](), []
+    for migration in batch:
+        done = _review_file(migration, known, committing)
+        committing = done.script.committing if done.script else committing
+        reviewed.append(done)
+    return tuple(reviewed)
 
 
-def _review_file(migration: Migration, batch: Batch) -> Reviewed:
+def _review_file(migration: Migration, batch: Batch, committing: frozenset[str]) -> Reviewed:
     try:
-        script = parse(migration)
+        script = parse(migration, committing)
     except Exception as error:  # noqa: BLE001  # a bug of ours, or of the parser's, must not let the file run
         return Reviewed(migration, None, _cannot_parse(migration, error))
     if isinstance(script, Refusal):
