@@ -25,7 +25,7 @@ FILE = "rung.toml"
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _NAME = re.compile(r"(?!all$)[a-z][a-z0-9_-]{0,62}")  # `--env all` means every one of them
 _PASSWORD = re.compile(r"://[^/@]*:(?!\d+/)[^@]*[^@:]@|password\s*=", re.IGNORECASE)  # of a server, a key, a service
-_POLICIES = ("out_of_order", "edited", "duplicate_numbers")
+_POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved")
 _TOP = ("migrations", "home", "public_url", "secret_key", "max_file_size", "environments")
 _OF_ENVIRONMENT = ("url", "ledger_schema", "protected", *_POLICIES)
 

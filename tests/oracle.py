@@ -79,8 +79,9 @@ def ledger(environment: Environment) -> list[str]:
 
 
 def events(environment: Environment) -> list[tuple[str, str | None]]:
-    """Event and file of every row of the history, oldest first."""
-    return [(row[0], row[1]) for row in ask(environment, "SELECT event, filename FROM rung.history ORDER BY id")]
+    """Event and file of every row of the history, oldest first, but for the one that says which database it is."""
+    query = "SELECT event, filename FROM rung.history WHERE event <> 'identified' ORDER BY id"
+    return [(row[0], row[1]) for row in ask(environment, query)]
 
 
 def assert_consistent(

@@ -50,6 +50,7 @@ class Policies:
     out_of_order: a pending file with a lower number than the newest applied one.
     edited: an applied file whose content changed since (line ends alone never count).
     duplicate_numbers: two files of the folder with one number.
+    moved: another database than the one of the last run, under the same name: restored, copied, made anew.
     protected: people have to type the environment's name before anything runs (web), and see a lock by its name.
 
     """
@@ -57,6 +58,7 @@ class Policies:
     out_of_order: Policy = Policy.WARN
     edited: Policy = Policy.WARN
     duplicate_numbers: Policy = Policy.REFUSE
+    moved: Policy = Policy.REFUSE
     protected: bool = False
 
 

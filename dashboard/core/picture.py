@@ -1,5 +1,6 @@
 """A picture: what one environment's database said about itself at one moment, or why it could not be asked."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,6 +69,63 @@ class FailedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Which database it is, whatever its name.
+
+    Attributes
+    ----------
+    system: the identifier that a cluster gets when it is made; None where the role may not ask for it.
+    database: the oid inside the cluster, which a copy or a restored database does not share.
+
+    """
+
+    system: str | None
+    database: int
+
+    def __str__(self) -> str:
+        """What the history keeps."""
+        return f"system identifier {self.system or 'not readable'}, database oid {self.database}"
+
+    @classmethod
+    def read(cls, text: str) -> "Identity | None":
+        """The inverse of `str`."""
+        found = re.match(r"system identifier (\d+|not readable), database oid (\d+)", text)
+        return cls(found[1] if found[1].isdigit() else None, int(found[2])) if found else None
+
+    def differs(self, other: "Identity") -> bool:
+        """Whether they are surely two."""
+        return self.database != other.database or (
+            None not in (self.system, other.system) and self.system != other.system
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """It is another database than at the newest thing its history remembers. `by`: who did that; `at`: when."""
+
+    was: Identity
+    now: Identity
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritable:
+    """Why a database that can be read takes no migrations.
+
+    Attributes
+    ----------
+    reason: what comes after "production cannot take migrations: ".
+    idle: worth a refusal also where nothing is pending.
+
+    """
+
+    reason: str
+    advice: str
+    idle: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """What an environment's database said about itself.
 
@@ -77,6 +135,8 @@ class Picture:
     server_version: such as `18.1`.
     ledger_exists: False before the first run.
     history_id: id of the newest row of `rung.history`, 0 where there is none.
+    unwritable: set where nothing can be applied here. moved: set where it is not the database that it was.
+    remarks: sentences about the database that stop nothing.
 
     """
 
@@ -89,16 +149,31 @@ class Picture:
     unfinished: tuple[UnfinishedFile, ...] = ()
     failed: tuple[FailedFile, ...] = ()
     history_id: int = 0
+    unwritable: Unwritable | None = None
+    moved: Moved | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NotReachable:
-    """The environment could not be asked. `since`: first failure after the last picture; None where not remembered."""
+    """The environment could not be asked.
+
+    Attributes
+    ----------
+    since: first failure after the last picture; None where not remembered.
+    answered: its database answers, and what it says cannot be used: missing rights, somebody else's ledger.
+
+    """
 
     environment: str
     reason: str
     advice: str
     since: datetime | None = None
+    answered: bool = False
+
+    @property
+    def word(self) -> str:
+        return "not usable" if self.answered else "not reachable"
 
 
 def picture_to_json(picture: Picture) -> dict[str, Any]:
@@ -123,6 +198,10 @@ def picture_to_json(picture: Picture) -> dict[str, Any]:
         ],
         "failed": [[f.filename, stamp(f.failed_at), f.message, f.sqlstate] for f in picture.failed],
         "history_id": picture.history_id,
+        "unwritable": picture.unwritable and [getattr(picture.unwritable, name) for name in Unwritable.__slots__],
+        "moved": picture.moved
+        and [str(picture.moved.was), str(picture.moved.now), stamp(picture.moved.at), picture.moved.by],
+        "remarks": list(picture.remarks),
     }
 
 
@@ -142,4 +221,12 @@ def picture_from_json(stored: Mapping[str, Any]) -> Picture:
         ),
         failed=tuple(FailedFile(name, moment(at), message, state) for name, at, message, state in stored["failed"]),
         history_id=stored["history_id"],
+        unwritable=Unwritable(*stored["unwritable"]) if stored.get("unwritable") else None,
+        moved=_moved(*stored["moved"]) if stored.get("moved") else None,
+        remarks=tuple(stored.get("remarks", ())),
     )
+
+
+def _moved(was: str, now: str, at: str, by: str) -> Moved | None:
+    before, after = Identity.read(was), Identity.read(now)
+    return Moved(before, after, datetime.fromisoformat(at), by) if before and after else None

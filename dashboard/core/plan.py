@@ -11,6 +11,7 @@ from dashboard.core.migration import HASH_VERSION, Folder, Migration, Refusal, n
 from dashboard.core.picture import AppliedFile, LedgerRow, Picture, UnfinishedFile
 from dashboard.core.safety.finding import Finding, Reviewed
 from dashboard.core.script import Script
+from dashboard.core.usable import notices_of, stops_of
 
 Reviewer = Callable[[Sequence[Migration]], tuple[Reviewed, ...]]
 
@@ -149,8 +150,8 @@ def make_plan(environment: Environment, folder: Folder, picture: Picture, review
         environment=environment.name,
         entries=entries,
         steps=steps,
-        stops=_stops(environment, folder, entries),
-        notices=_notices(environment, folder, entries),
+        stops=(*stops_of(environment, picture, pending=bool(steps)), *_stops(environment, folder, entries)),
+        notices=(*notices_of(environment, picture), *_notices(environment, folder, entries)),
         digest=_digest(environment, entries, steps),
     )
 

@@ -1,26 +1,40 @@
 """The way to a server: timeouts, our name, and the driver's errors in our own words."""
 
 import re
+import time
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import conninfo
 
 from dashboard.core.environment import Environment
-from dashboard.core.errors import BadDatabaseUrl, MissingVariable, Unreachable
+from dashboard.core.errors import BadDatabaseUrl, MissingVariable, Unreachable, Unusable
+from dashboard.postgres import pooler
+from dashboard.postgres.pooler import Pooling
 
 Connection = psycopg.Connection[Any]
 
 CONNECT_TIMEOUT = 3  # seconds, for each address of the host
+_START_UP = 3.0  # seconds that a starting server gets before we say so
+_STARTING = r"starting up|not yet accepting|consistent recovery state"
 
 # What our own sessions start with. A database's owner can set a search_path, a date style, a time zone or a timeout
-# for everybody; none of them may reach our statements.
-_OWN_SESSION = """\
-SET search_path = pg_catalog; SET DateStyle = ISO; SET TimeZone = UTC; SET IntervalStyle = postgres;
-SET standard_conforming_strings = on; SET statement_timeout = 0; SET lock_timeout = '3s';
-SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3;
-"""
-_SINCE_14 = "SET idle_session_timeout = 0;\n"
+# for everybody; none of them may reach our statements. Temporary tables and types would come before everything else
+# if they were not named last.
+_OWN_SESSION = {
+    "search_path": "pg_catalog, pg_temp",
+    "DateStyle": "ISO",
+    "TimeZone": "UTC",
+    "IntervalStyle": "postgres",
+    "standard_conforming_strings": "on",
+    "statement_timeout": "0",
+    "lock_timeout": "3s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+}
+_SINCE_14 = {"idle_session_timeout": "0"}
 
 _TRANSPORT = {
     "connect_timeout": str(CONNECT_TIMEOUT),
@@ -39,21 +53,48 @@ def connect(environment: Environment, *, purpose: str, autocommit: bool = True) 
     ------
     MissingVariable, BadDatabaseUrl: nothing was asked of any server.
     Unreachable: with one sentence that names host, port, database and user, and never a secret.
+    Unusable: a pooler lends every transaction another session.
 
     """
     connection = dial(environment, purpose=purpose)
-    connection.execute(own_session(connection).encode())
+    try:
+        if connection.execute(own_session(connection).encode()).fetchone() is None:
+            _settle(environment, connection)
+    except BaseException:
+        connection.close()
+        raise
     connection.autocommit = autocommit
     return connection
 
 
+def _settle(environment: Environment, connection: Connection) -> None:
+    """Make a session of our own of a pooled one, where it stays one."""
+    why = pooler.why_not(pooling_of(environment, connection, pooler.pid_of(connection)))
+    if why is not None:
+        raise Unusable(environment.name, why.reason, why.advice)
+    connection.execute(own_session(connection, pooled=True).encode())
+
+
+def pooling_of(environment: Environment, connection: Connection, seen: int) -> Pooling:
+    """What is between us and the server; see `pooler.judge`."""
+    return pooler.judge(connection, seen, partial(dial, environment, purpose="pooler check"))
+
+
 def dial(environment: Environment, *, purpose: str) -> Connection:
-    """A session as its role and database set it up, in autocommit; `own_session` was not sent. Raises as `connect`."""
+    """A session as its role and database set it up, in autocommit; `own_session` was not sent. Raises as `connect`.
+
+    A server that is starting up gets a few seconds; whatever else it says is believed at once.
+    """
     settings = parameters(environment, purpose=purpose)
-    try:
-        return psycopg.connect(conninfo.make_conninfo("", **settings), autocommit=True, prepare_threshold=None)
-    except psycopg.Error as wrong:
-        raise unreachable(environment.name, settings, str(wrong)) from None  # its text and chain may hold the address
+    patience = time.monotonic() + _START_UP
+    while True:
+        try:
+            return psycopg.connect(conninfo.make_conninfo("", **settings), autocommit=True, prepare_threshold=None)
+        except psycopg.Error as wrong:
+            if time.monotonic() >= patience or not re.search(_STARTING, str(wrong)):
+                # its text and chain may hold the address
+                raise unreachable(environment.name, settings, str(wrong)) from None
+        time.sleep(0.2)
 
 
 def parameters(environment: Environment, *, purpose: str) -> dict[str, Any]:
@@ -62,9 +103,25 @@ def parameters(environment: Environment, *, purpose: str) -> dict[str, Any]:
     return _TRANSPORT | given | {"application_name": f"rung {purpose}", "client_encoding": "UTF8"}
 
 
-def own_session(connection: Connection) -> str:
-    """The settings of our own sessions, as statements for the simple protocol; they end with a semicolon."""
-    return _OWN_SESSION + (_SINCE_14 if connection.info.server_version >= 140000 else "")
+def own_session(connection: Connection, *, pooled: bool = False) -> str:
+    """The settings of our own sessions, as one statement for the simple protocol, whatever path is in force.
+
+    It answers one row; none, and does nothing, behind a pooler: there the server process is not the one that the
+    protocol named, and what we set may be left to somebody else. `pooled`: set it all the same.
+    """
+    own = "" if pooled else f" WHERE pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {connection.info.backend_pid}"
+    return _own_settings(connection, local=False) + own
+
+
+def own_transaction(connection: Connection) -> str:
+    """The same until the end of the transaction."""
+    return _own_settings(connection, local=True)
+
+
+def _own_settings(connection: Connection, *, local: bool) -> str:
+    known = _OWN_SESSION | (_SINCE_14 if connection.info.server_version >= 140000 else {})
+    calls = (f"pg_catalog.set_config('{name}', '{value}', {str(local).lower()})" for name, value in known.items())
+    return f"SELECT {', '.join(calls)}"
 
 
 def _address(environment: Environment) -> dict[str, Any]:

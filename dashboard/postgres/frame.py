@@ -20,7 +20,7 @@ _LIMITS_SINCE_14 = _LIMITS | {"client_connection_check_interval": "1s", "idle_se
 
 # Everything a file may have changed that our own rows depend on.
 _OWN = {
-    "search_path": "pg_catalog",
+    "search_path": "pg_catalog, pg_temp",  # what is temporary would come first if it were not named
     "client_encoding": "UTF8",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",

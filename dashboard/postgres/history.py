@@ -126,9 +126,11 @@ RETURNING id, extract(epoch FROM started_at)"""  # noqa: S608  # made of constan
 _DEFINITIONS = ",\n  ".join(
     f"{column.name} {column.type}" + ("" if column.null else " NOT NULL") for column in _COLUMNS
 )
-_CREATE = (
+_CREATE_SCHEMA = (
     "CREATE SCHEMA IF NOT EXISTS rung",
     "COMMENT ON SCHEMA rung IS 'What Rung remembers of this database'",
+)
+_CREATE = (
     f"""CREATE TABLE rung.history (
   {_DEFINITIONS},
   own_hash text NOT NULL,
@@ -190,9 +192,12 @@ class Entry:
     subject: str | None = None
 
 
-def creation() -> tuple[Message, ...]:
-    """Make schema and table, with our own settings in force, under the lock."""
-    return tuple(Message(text, Part.SCHEMA) for text in _CREATE)
+def creation(*, schema_exists: bool = False) -> tuple[Message, ...]:
+    """Make schema and table, with our own settings in force, under the lock.
+
+    schema_exists: somebody else may own it; making it takes a right of its own, and so does a comment on it.
+    """
+    return tuple(Message(text, Part.SCHEMA) for text in (() if schema_exists else _CREATE_SCHEMA) + _CREATE)
 
 
 def append(author: Author, entry: Entry, *, plain: bool = False) -> Message:

@@ -19,11 +19,13 @@ class Ledger:
     schema: unquoted.
     keyed: a unique key on the file name makes a second runner wait and fail. Without one (another runner's table) the
         table is locked against other writers, and the row is only written where there is none.
+    schema_exists: it need not be made, which takes a right of its own.
 
     """
 
     schema: str
     keyed: bool = True
+    schema_exists: bool = False
 
     @property
     def name(self) -> str:
@@ -33,8 +35,9 @@ class Ledger:
     def creation(self) -> tuple[Message, ...]:
         """Make it, with our own settings in force, under the lock."""
         schema = sql.Identifier(self.schema).as_string()
+        made = () if self.schema_exists else (Message(f"CREATE SCHEMA IF NOT EXISTS {schema}", Part.SCHEMA),)
         return (
-            Message(f"CREATE SCHEMA IF NOT EXISTS {schema}", Part.SCHEMA),
+            *made,
             Message(
                 f"CREATE TABLE IF NOT EXISTS {self.name} "
                 "(filename text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",

@@ -1,6 +1,7 @@
 """Pictures: what an environment's database says about itself, in one round trip, enforced read-only."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,15 +16,27 @@ from dashboard.core.errors import (
     BadDatabaseUrl,
     ConnectionLost,
     EnvironmentFault,
-    ForeignLedger,
     MissingVariable,
+    Unreachable,
     Unusable,
 )
-from dashboard.core.picture import AppliedFile, FailedFile, LedgerRow, NotReachable, Picture, UnfinishedFile
+from dashboard.core.picture import (
+    AppliedFile,
+    FailedFile,
+    Identity,
+    LedgerRow,
+    Moved,
+    NotReachable,
+    Picture,
+    UnfinishedFile,
+)
 from dashboard.core.record import Happening
-from dashboard.postgres.connect import Connection, dial, one_line
-from dashboard.postgres.connect import own_session as settings
+from dashboard.core.words import count
+from dashboard.postgres import facts, pooler
+from dashboard.postgres.connect import Connection, dial, one_line, own_session, own_transaction, pooling_of
+from dashboard.postgres.facts import Facts
 from dashboard.postgres.ledger import TABLE, Ledger
+from dashboard.postgres.pooler import Pooling
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,8 @@ class Survey:
 
     Attributes
     ----------
-    in_recovery: it is a standby. read_only: transactions are read-only unless they say otherwise.
+    history_schema_exists: somebody may have made it for a role that may not.
+    identity: which database it is. identified: the history says so already.
     user, database: names, as the server knows them.
 
     """
@@ -40,8 +54,9 @@ class Survey:
     picture: Picture
     ledger: Ledger
     history_exists: bool
-    in_recovery: bool
-    read_only: bool
+    history_schema_exists: bool
+    identity: Identity
+    identified: bool
     user: str
     database: str
 
@@ -50,9 +65,10 @@ def take_picture(environment: Environment) -> Picture | NotReachable:
     """Ask the database, or say why it cannot be asked."""
     try:
         with dial(environment, purpose="status") as connection:
-            return survey(connection, environment, own_session=False).picture
+            return survey(connection, environment, fresh=True).picture
     except (EnvironmentFault, MissingVariable, BadDatabaseUrl) as fault:
-        return NotReachable(environment.name, _reason(fault), fault.advice)
+        silent = isinstance(fault, (Unreachable, ConnectionLost, MissingVariable, BadDatabaseUrl))
+        return NotReachable(environment.name, _reason(fault), fault.advice, answered=not silent)
 
 
 def picture_from(connection: Connection, environment: Environment) -> Picture:
@@ -60,17 +76,20 @@ def picture_from(connection: Connection, environment: Environment) -> Picture:
     return survey(connection, environment).picture
 
 
-def survey(
-    connection: Connection, environment: Environment, *, own_session: bool = True, complete: bool = True
-) -> Survey:
+def survey(connection: Connection, environment: Environment, *, fresh: bool = False, complete: bool = True) -> Survey:
     """One look, with what a runner has to know. Raises EnvironmentFault.
 
-    own_session: False for a connection from `dial`; our own settings then go out in the same round trip.
+    fresh: a connection from `dial`, of which our own session is made in the same round trip; behind a pooler that
+    lends every transaction another server process, nothing is left behind in any of them.
     complete: False where ledger or history is known to be missing.
     """
     with asking(connection, environment):
-        first = "" if own_session else settings(connection)
-        return _survey(connection, environment, first) if complete else _survey_carefully(connection, environment)
+        facts.refuse_old(environment, connection.info.server_version)
+        found = _survey(connection, environment) if complete else _survey_carefully(connection, environment)
+        pooling = pooling_of(environment, connection, found.facts.pid)
+        if fresh and pooling is Pooling.SESSION:
+            connection.execute(own_session(connection, pooled=True).encode())
+    return _made(environment, found, pooling)
 
 
 @contextmanager
@@ -82,80 +101,79 @@ def asking(connection: Connection, environment: Environment) -> Iterator[None]:
         raise _fault(connection, environment, wrong) from wrong
 
 
+class _Found(NamedTuple):
+    """The answers to all questions: rows as the server gave them."""
+
+    facts: Facts
+    ledger: list[Any]
+    applied: list[Any]
+    tried: list[Any]
+    newest: list[Any]
+
+
 # Optimistic: ledger and history are there and as they should be, which takes one round trip. Only where that fails the
 # catalog is asked first.
-def _survey(connection: Connection, environment: Environment, first: str) -> Survey:
+def _survey(connection: Connection, environment: Environment) -> _Found:
     try:
-        answers = _ask(connection, environment, first, [_FACTS, _LEDGER, *_HISTORY])
-    except (psycopg.ProgrammingError, psycopg.DataError):
-        return _survey_carefully(connection, environment, "ROLLBACK; ")
-    return _made(environment, *answers)
+        about, *rest = _ask(connection, environment, [facts.query(environment), *_QUESTIONS])
+    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError):
+        return _survey_carefully(connection, environment)
+    return _Found(Facts(*about[0]), *rest)
 
 
-def _survey_carefully(connection: Connection, environment: Environment, first: str = "") -> Survey:
-    [(row,)] = _ask(connection, environment, first + settings(connection), [_FACTS])
-    facts = _Facts(*row)
-    _refuse_foreign(environment, facts)
-    parts = [*([_LEDGER] if facts.ledger_columns else []), *(_HISTORY if facts.history_exists else [])]
+def _survey_carefully(connection: Connection, environment: Environment) -> _Found:
+    about = _facts(connection, environment)
+    facts.refuse_unreadable(environment, about)
+    has_ledger = about.ledger_columns is not None
+    parts = [*([_LEDGER] if has_ledger else []), *(_HISTORY if about.history_exists else [])]
     try:
-        rest = _ask(connection, environment, "", parts, ledger_exists=bool(facts.ledger_columns)) if parts else []
+        rest = _ask(connection, environment, parts, ledger_exists=has_ledger) if parts else []
     except (errors.CannotCoerce, psycopg.DataError):
-        raise _foreign(environment, facts) from None  # its applied_at is no moment
-    ledger = rest if facts.ledger_columns else [[], *rest]
-    history: list[list[Any]] = [] if facts.history_exists else [[] for _ in _HISTORY]
-    return _made(environment, [row], *ledger, *history)
+        raise facts.foreign(environment, about) from None  # its applied_at is no moment
+    ledger = rest if has_ledger else [[], *rest]
+    history: list[list[Any]] = [] if about.history_exists else [[] for _ in _HISTORY]
+    return _Found(about, *ledger, *history)
+
+
+def _facts(connection: Connection, environment: Environment) -> Facts:
+    try:
+        [(row,)] = _ask(connection, environment, [facts.query(environment)])
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError):  # some servers do not say which cluster they are
+        [(row,)] = _ask(connection, environment, [facts.query(environment, identified=False)])
+    return Facts(*row)
 
 
 def _ask(
-    connection: Connection, environment: Environment, first: str, parts: list[str], *, ledger_exists: bool = True
+    connection: Connection, environment: Environment, parts: Sequence[sql.Composable], *, ledger_exists: bool = True
 ) -> list[list[Any]]:
-    """The rows of each part, all from one snapshot, in a transaction that cannot write. By the simple protocol."""
-    name = sql.Identifier(environment.ledger_schema, TABLE)
-    known: dict[str, sql.Composable] = {
-        "ledger": name if ledger_exists else _NO_LEDGER,
-        "ledger_name": sql.Literal(name.as_string()),
-    }
-    frame = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", *parts, "COMMIT")
-    script = first + ";\n".join(frame)
-    cursor = connection.execute(sql.SQL(script).format(**known))  # constants of this module
-    return [answer.fetchall() for answer in cursor.results() if answer.description]
+    """The rows of each part, all from one snapshot, in a transaction that cannot write. By the simple protocol.
 
+    Our own settings hold inside of it, and afterwards too where the session is our own.
+    """
+    ledger = sql.Identifier(environment.ledger_schema, TABLE) if ledger_exists else _NO_LEDGER
+    asked = [part.format(ledger=ledger) if isinstance(part, sql.SQL) else part for part in parts]
+    script = sql.SQL(";\n").join(
+        [
+            sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            sql.SQL(own_transaction(connection)),  # constants of that module
+            *asked,
+            sql.SQL("COMMIT"),
+            sql.SQL(own_session(connection)),
+        ]
+    )
+    if connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+        connection.rollback()
+    cursor = connection.execute(script)
+    answers = [answer.fetchall() for answer in cursor.results() if answer.description]
+    return answers[1 : 1 + len(parts)]
 
-class _Facts(NamedTuple):
-    """The columns of `_FACTS`."""
-
-    now: datetime
-    version: str
-    in_recovery: bool
-    read_only: bool
-    user: str
-    database: str
-    ledger_kind: str | None  # as in pg_class.relkind
-    ledger_columns: list[str] | None  # name and type
-    keyed: bool
-    history_exists: bool
-
-
-_FACTS = """
-SELECT clock_timestamp(), current_setting('server_version'), pg_is_in_recovery(),
-       current_setting('default_transaction_read_only')::boolean, current_user::text, current_database()::text,
-       c.relkind::text,
-       (SELECT array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
-          FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-       EXISTS (SELECT FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS a
-                   ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND a.attname = 'filename'
-                WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
-                  AND i.indnkeyatts = 1 AND i.indpred IS NULL),
-       to_regclass('rung.history') IS NOT NULL
-  FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass({ledger_name})
-"""
 
 # Another runner's table may hold NULLs, other types, and moments that no calendar of ours knows.
-_LEDGER = """
+_LEDGER = sql.SQL("""
 SELECT l.filename::text, CASE WHEN l.at BETWEEN '0001-01-02Z' AND '9999-12-30Z' THEN l.at END
   FROM (SELECT filename, applied_at::timestamptz AS at FROM {ledger}) AS l
- WHERE l.filename IS NOT NULL ORDER BY l.at, l.filename
-"""
+ ORDER BY l.at, l.filename
+""")
 _NO_LEDGER = sql.SQL("(SELECT NULL::text AS filename WHERE false)")
 
 _NEWEST = """(
@@ -180,7 +198,14 @@ SELECT h.event, h.filename, h.statement, h.started_at, h.finished_at, h.normalis
  ORDER BY h.filename, h.id
 """  # noqa: S608  # made of constants
 
-_HISTORY = (_APPLIED, _OPEN, "SELECT coalesce(max(id), 0) FROM rung.history")
+_LATEST = """
+SELECT h.id, h.finished_at, h.actor,
+       (SELECT i.message FROM rung.history AS i WHERE i.event = 'identified' ORDER BY i.id DESC LIMIT 1)
+  FROM rung.history AS h ORDER BY h.id DESC LIMIT 1
+"""
+
+_HISTORY = tuple(map(sql.SQL, (_APPLIED, _OPEN, _LATEST)))
+_QUESTIONS = (_LEDGER, *_HISTORY)
 
 
 class _Open(NamedTuple):
@@ -200,38 +225,63 @@ class _Open(NamedTuple):
     pid: int
 
 
-def _made(
-    environment: Environment,
-    about: list[Any],
-    ledger: list[Any],
-    applied: list[Any],
-    tried: list[Any],
-    newest: list[Any],
-) -> Survey:
-    facts = _Facts(*about[0])
-    _refuse_foreign(environment, facts)
-    rows = [_Open(*row) for row in tried]
-    attempts = [list(group) for _, group in groupby(rows, key=lambda row: row.filename)]
+class _Latest(NamedTuple):
+    """The columns of `_LATEST`: the newest row of the history, and which database it was, as far as that was noted."""
+
+    id: int = 0
+    at: datetime = datetime.min  # noqa: DTZ901  # of no row
+    actor: str = ""
+    identity: str | None = None
+
+
+def _made(environment: Environment, found: _Found, pooling: Pooling) -> Survey:
+    about = found.facts
+    facts.refuse_unreadable(environment, about)
+    rows = [_Open(*row) for row in found.tried]
+    tries = [list(group) for _, group in groupby(rows, key=lambda row: row.filename)]
+    latest = _Latest(*found.newest[0]) if found.newest else _Latest()
+    was = Identity.read(latest.identity or "")
+    moved = Moved(was, about.identity, latest.at, latest.actor) if was and was.differs(about.identity) else None
     picture = Picture(
         environment=environment.name,
-        taken_at=facts.now,
-        server_version=facts.version.split()[0],
-        ledger_exists=facts.ledger_columns is not None,
-        ledger=tuple(LedgerRow(*row) for row in ledger),
-        applied={row[0]: AppliedFile(*row) for row in applied},
-        unfinished=tuple(filter(None, map(unfinished, attempts))),
-        failed=tuple(filter(None, map(_failed, attempts))),
-        history_id=newest[0][0] if newest else 0,
+        taken_at=about.now,
+        server_version=about.version.split()[0],
+        ledger_exists=about.ledger_columns is not None,
+        ledger=tuple(LedgerRow(*row) for row in found.ledger if row[0] is not None),
+        applied={row[0]: AppliedFile(*row) for row in found.applied},
+        unfinished=tuple(filter(None, map(unfinished, tries))),
+        failed=tuple(filter(None, map(_failed, tries))),
+        history_id=latest.id,
+        unwritable=pooler.why_not(pooling) or facts.unwritable(environment, about),
+        moved=moved,
+        remarks=tuple(_remarks(found, pooling)),
     )
     return Survey(
         picture,
-        Ledger(environment.ledger_schema, keyed=facts.keyed or facts.ledger_columns is None),
-        history_exists=facts.history_exists,
-        in_recovery=facts.in_recovery,
-        read_only=facts.read_only,
-        user=facts.user,
-        database=facts.database,
+        Ledger(
+            environment.ledger_schema,
+            keyed=about.keyed or about.ledger_columns is None,
+            schema_exists=about.ledger_schema_use is not None,
+        ),
+        history_exists=about.history_exists,
+        history_schema_exists=about.history_schema_use is not None,
+        identity=about.identity,
+        identified=was is not None and moved is None and (was.system is not None or about.system is None),
+        user=about.user,
+        database=about.database,
     )
+
+
+def _remarks(found: _Found, pooling: Pooling) -> Iterator[str]:
+    if pooling is Pooling.SESSION:
+        yield pooler.REMARK
+    named = Counter(row[0] for row in found.ledger)
+    nameless = named.pop(None, 0)
+    if nameless:
+        yield f"{count(nameless, 'row')} of the ledger without a file name count as nothing."
+    for name, times in named.items():
+        if times > 1:
+            yield f"{name} stands {times} times in the ledger; once is enough."
 
 
 def _failed(tried: list[_Open]) -> FailedFile | None:
@@ -287,27 +337,6 @@ def _evidence(row: _Open) -> Iterator[str]:
             yield f"Index {row.subject} is INVALID."
 
 
-_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "c": "a type"}
-
-
-def _refuse_foreign(environment: Environment, facts: _Facts) -> None:
-    if facts.ledger_columns is None:
-        return
-    table = f"{environment.ledger_schema}.{TABLE}"
-    if facts.ledger_kind not in ("r", "p"):
-        kind = _KINDS.get(facts.ledger_kind or "", "not a table")
-        advice = "Rename it, or point ledger_schema in rung.toml at another schema."
-        raise Unusable(environment.name, f"its {table} is {kind}, and the ledger has to be a table", advice)
-    names = {column.split(" ", 1)[0] for column in facts.ledger_columns}
-    if not {"filename", "applied_at"} <= names:
-        raise _foreign(environment, facts)
-
-
-def _foreign(environment: Environment, facts: _Facts) -> ForeignLedger:
-    table = f"{environment.ledger_schema}.{TABLE}"
-    return ForeignLedger(environment.name, table, ", ".join(facts.ledger_columns or []) or "none")
-
-
 def _fault(connection: Connection, environment: Environment, wrong: psycopg.Error) -> EnvironmentFault:
     if connection.closed or wrong.sqlstate is None:
         return ConnectionLost(environment.name, "while it was being looked at", one_line(wrong))
@@ -315,18 +344,20 @@ def _fault(connection: Connection, environment: Environment, wrong: psycopg.Erro
     said = wrong.diag.message_primary or one_line(wrong)
     match wrong:
         case errors.InsufficientPrivilege():
-            schemas = f'"{environment.ledger_schema}", rung'
+            user = sql.Identifier(connection.info.user).as_string()
+            schema = sql.Identifier(environment.ledger_schema).as_string()
+            ledger = sql.Identifier(environment.ledger_schema, TABLE).as_string()
             return Unusable(
                 environment.name,
-                f"user {connection.info.user} may not read what Rung keeps there ({said})",
-                f"As the owner: GRANT USAGE ON SCHEMA {schemas} TO {connection.info.user}; "
-                f"GRANT SELECT, INSERT ON {environment.ledger_schema}.{TABLE}, rung.history TO {connection.info.user};",
+                f"role {connection.info.user} may not read what Rung keeps there ({said})",
+                f"As the owner: GRANT USAGE ON SCHEMA {schema}, rung TO {user}; "
+                f"GRANT SELECT, INSERT ON {ledger}, rung.history TO {user};",
             )
         case errors.LockNotAvailable():
             return Unusable(
                 environment.name,
-                "another session keeps its ledger or its history locked",
-                "Look for it in pg_stat_activity and pg_locks, let it end, and try again.",
+                f"{_who_locks(connection, environment)} keeps its ledger or its history locked",
+                "Let it end, or end it with pg_terminate_backend, and try again.",
             )
         case errors.UndefinedColumn():
             return Unusable(
@@ -336,6 +367,30 @@ def _fault(connection: Connection, environment: Environment, wrong: psycopg.Erro
             )
         case _:
             return Unusable(environment.name, f"it answered with an error: {said}", "Read the server's log.")
+
+
+_LOCKERS = """
+SELECT a.pid, a.application_name, a.usename, a.xact_start
+  FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+  JOIN pg_catalog.pg_class AS c ON c.oid = l.relation JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE l.granted AND l.mode = 'AccessExclusiveLock'
+   AND ((n.nspname = {schema} AND c.relname = {table}) OR (n.nspname = 'rung' AND c.relname = 'history'))
+   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+ LIMIT 1
+"""
+
+
+def _who_locks(connection: Connection, environment: Environment) -> str:
+    query = sql.SQL(_LOCKERS).format(schema=sql.Literal(environment.ledger_schema), table=sql.Literal(TABLE))
+    try:
+        [rows] = _ask(connection, environment, [query])
+    except psycopg.Error:
+        rows = []
+    if not rows:
+        return "another session"
+    pid, application, user, since = rows[0]
+    who = ", ".join(filter(None, (application, f"user {user}" if user else "")))
+    return f"pid {pid} ({who}{f', in a transaction since {since:%H:%M:%S} UTC' if since else ''})"
 
 
 def _reason(fault: EnvironmentFault | MissingVariable | BadDatabaseUrl) -> str:

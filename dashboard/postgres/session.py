@@ -18,7 +18,7 @@ from dashboard.core.migration import Migration
 from dashboard.core.plan import Step
 from dashboard.core.record import Happening
 from dashboard.core.run import Problem, StopQuestion
-from dashboard.postgres import frame, history
+from dashboard.postgres import frame, history, identity
 from dashboard.postgres.connect import Connection, dial
 from dashboard.postgres.diagnosis import NOTHING_KEPT, bounded, broken_frame, explain, unwritable
 from dashboard.postgres.flight import SYNC, Broken, GaveUp, Landing, Leg, Message, Part, Prepared, fly
@@ -133,11 +133,11 @@ class Session:
 
     def look(self) -> Survey:
         """Ask the database what it has. Changes nothing, and takes no lock."""
-        own_session, known = self._control is not None, self._survey
+        fresh, known = self._control is None, self._survey
         if self._control is None:
             self._control = dial(self.environment, purpose="control")
         complete = known is None or (known.picture.ledger_exists and known.history_exists)
-        self._survey = survey(self._control, self.environment, own_session=own_session, complete=complete)
+        self._survey = survey(self._control, self.environment, fresh=fresh, complete=complete)
         return self._survey
 
     def lock(self, wait: float) -> Held | Busy | Stopped:
@@ -153,10 +153,12 @@ class Session:
     def prepare(self) -> None:
         """Make ledger and history where they are missing. The lock has to be held."""
         ledger = () if self.known.picture.ledger_exists else self.known.ledger.creation()
-        kept = () if self.known.history_exists else history.creation()
-        if not ledger and not kept:
+        exists = self.known.history_schema_exists
+        kept = () if self.known.history_exists else history.creation(schema_exists=exists)
+        which = identity.to_remember(self.author, self.known)
+        if not ledger and not kept and not which:
             return
-        landing = fly(self.working(), transaction([*ledger, *kept]))
+        landing = fly(self.working(), transaction([*ledger, *kept, *which]))
         self.used = True
         if landing.broken is not None:
             self.close_work()

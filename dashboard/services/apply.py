@@ -11,9 +11,11 @@ from dashboard.core.environment import Environment
 from dashboard.core.errors import EnvironmentFault
 from dashboard.core.events import Ended, Event, Notice, Planned, Reporter, silence
 from dashboard.core.migration import Folder, Migration
+from dashboard.core.picture import Picture
 from dashboard.core.plan import Plan, Step, make_plan
 from dashboard.core.run import LockHolder, Order, Outcome, Problem, Result, StopQuestion, nobody_stops
 from dashboard.core.safety.finding import Reviewed
+from dashboard.core.usable import unwritable
 from dashboard.core.words import count
 from dashboard.postgres.history import Author
 from dashboard.postgres.lock import Busy, Stopped
@@ -110,10 +112,13 @@ class _Run:
 
     def _plan(self, survey: Survey, folder: Folder) -> _Ending | None:
         """Plan, and say why nothing runs; None where something does."""
-        refusal = self._unwritable(survey)
+        refusal = self._unwritable(survey.picture, pending=False)
         if refusal is not None:
             return refusal
         plan = self.plan = make_plan(self.environment, folder, survey.picture, self._review)
+        refusal = self._unwritable(survey.picture, pending=bool(plan.steps))
+        if refusal is not None:
+            return refusal
         if plan.stops:
             return self._refuse(" ".join(plan.stops), "Nothing runs until this is put right.")
         if not plan.steps:
@@ -180,16 +185,12 @@ class _Run:
     def _runnable(self, plan: Plan) -> tuple[Step, ...]:
         return plan.runnable(force=self.order.force, until_blocked=self.order.until_blocked)
 
-    def _unwritable(self, survey: Survey) -> _Ending | None:
-        if survey.in_recovery:
-            said, advice = "it is a standby (in recovery)", "Give the address of the primary server."
-        elif survey.read_only:
-            said = "default_transaction_read_only is on"
-            advice = f"Turn it off for role {survey.user} or database {survey.database}, or use another role."
-        else:
+    def _unwritable(self, picture: Picture, *, pending: bool) -> _Ending | None:
+        why = unwritable(picture, pending=pending)
+        if why is None:
             return None
-        message = f"{self.environment.name} cannot take migrations: {said}"
-        return _Ending(Outcome.UNREACHABLE, self._problem(message, advice))
+        message = f"{self.environment.name} cannot take migrations: {why.reason}"
+        return _Ending(Outcome.UNREACHABLE, self._problem(message, why.advice))
 
     def _obstacle(self, plan: Plan) -> _Ending:
         """The sentence for the step before which this run stops."""

@@ -2,7 +2,7 @@
 
 import importlib.resources
 
-from dashboard.core.environment import Environment, Secret
+from dashboard.core.environment import Environment, Policies, Policy, Secret
 from dashboard.core.errors import HomeNotReady
 from dashboard.core.migration import Folder, Migration, order_of, read_migration
 from dashboard.core.run import Actor, ActorKind, Door, Order, Outcome
@@ -18,7 +18,8 @@ def prepare(url: Secret, variable: str | None) -> None:
 
     Raises HomeNotReady.
     """
-    home = Environment(SCHEMA, 0, url, variable, ledger_schema=SCHEMA)
+    restored = Policies(moved=Policy.WARN)  # a home that came back from a backup is still home
+    home = Environment(SCHEMA, 0, url, variable, ledger_schema=SCHEMA, policies=restored)
     result = apply(home, ladder, _ORDER)
     if result.outcome not in (Outcome.APPLIED, Outcome.NOTHING):
         raise HomeNotReady(result.problem.message if result.problem else str(result.outcome))

@@ -163,13 +163,18 @@ def test_its_rows_in_the_history_carry_its_id_and_actor(
     runs.execute(run_id)
     service = HistoryService(environments, home)
     rows = [one.row for one in service.of_run(run_id)]
-    assert {(row.filename, row.event) for row in rows} == {("001_a.sql", "applied"), ("002_b.sql", "applied")}
+    assert {(row.filename, row.event) for row in rows} == {
+        (None, "identified"),
+        ("001_a.sql", "applied"),
+        ("002_b.sql", "applied"),
+    }
     assert {(row.actor, row.actor_kind, row.door) for row in rows} == {("lead@example.com", "person", "web")}
     assert [one.row.filename for one in service.page(HistoryFilter(environment="staging")).rows] == [
         "002_b.sql",
         "001_a.sql",
+        None,
     ]
-    assert [row.filename for row in service.live("staging")] == ["002_b.sql", "001_a.sql"]
+    assert [row.filename for row in service.live("staging")] == ["002_b.sql", "001_a.sql", None]
     assert [row.filename for row in service.live("staging", HistoryFilter(filename="a.sql"), 1)] == ["001_a.sql"]
     assert service.live("local") == ()
     assert service.verify("staging").ok
