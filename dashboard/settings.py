@@ -1,6 +1,7 @@
 """`rung.toml` and a mapping of variables become Settings; every wrong key and value is named."""
 
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -27,7 +28,8 @@ _NAME = re.compile(r"(?!all$)[a-z][a-z0-9_-]{0,62}")  # `--env all` means every 
 _PASSWORD = re.compile(r"://[^/@]*:(?!\d+/)[^@]*[^@:]@|password\s*=", re.IGNORECASE)  # of a server, a key, a service
 _POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved")
 _TOP = ("migrations", "home", "public_url", "secret_key", "max_file_size", "environments")
-_OF_ENVIRONMENT = ("url", "ledger_schema", "protected", *_POLICIES)
+_LIMITS = ("stuck_sessions", "stuck_seconds")
+_OF_ENVIRONMENT = ("url", "ledger_schema", "protected", *_POLICIES, *_LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ def _environment(name: str, place: int, table: object, variables: Mapping[str, s
     url, variable = _secret(table, "url", variables, where)
     if url is None and variable is None:
         raise BadValue(where, "url", "left out", f'the name of a variable, such as "{_example("url", where)}"')
-    policies = {key: _policy(table, key, where) for key in _POLICIES if key in table}
+    policies: dict[str, Any] = {key: _policy(table, key, where) for key in _POLICIES if key in table}
+    policies |= {key: _limit(table, key, where) for key in _LIMITS if key in table}
     protected = table.get("protected", False)
     if not isinstance(protected, bool):
         raise BadValue(where, "protected", repr(protected), "true or false")
@@ -183,6 +186,14 @@ def _policy(table: Mapping[str, Any], key: str, where: str) -> Policy:
         return Policy(table[key])
     except ValueError:
         raise BadValue(where, key, repr(table[key]), '"warn" or "refuse"') from None
+
+
+def _limit(table: Mapping[str, Any], key: str, where: str) -> Any:
+    """A number of sessions is whole, one of seconds need not be."""
+    value, whole = table[key], key == "stuck_sessions"
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 <= value < math.inf:
+        raise BadValue(where, key, repr(value), f"a {'whole number' if whole else 'number of seconds'}, 0 or more")
+    return value
 
 
 def _secret(

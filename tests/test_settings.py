@@ -104,6 +104,13 @@ def test_a_policy_is_warn_or_refuse(tmp_path: Path, key: str, value: str) -> Non
         one(tmp_path, f"{key} = {value}")
 
 
+@pytest.mark.parametrize("key", ["stuck_sessions", "stuck_seconds"])
+@pytest.mark.parametrize("value", ['"3"', "true", "-1", "inf", "nan", "[]"])
+def test_a_limit_on_those_who_wait_is_a_number(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(BadValue, match=f"{key} cannot be .*; it takes a .*number"):
+        one(tmp_path, f"{key} = {value}")
+
+
 @pytest.mark.parametrize("value", ['"yes"', "1"])
 def test_protected_is_true_or_false(tmp_path: Path, value: str) -> None:
     with pytest.raises(BadValue, match=r"protected cannot be .+ true or false"):

@@ -51,6 +51,8 @@ class Policies:
     edited: an applied file whose content changed since (line ends alone never count).
     duplicate_numbers: two files of the folder with one number.
     moved: another database than the one of the last run, under the same name: restored, copied, made anew.
+    stuck_sessions, stuck_seconds: while a statement waits for a lock, so many sessions may wait behind it, and none of
+        them longer; beyond that it makes room, and the file is tried again.
     protected: people have to type the environment's name before anything runs (web), and see a lock by its name.
 
     """
@@ -59,6 +61,8 @@ class Policies:
     edited: Policy = Policy.WARN
     duplicate_numbers: Policy = Policy.REFUSE
     moved: Policy = Policy.REFUSE
+    stuck_sessions: int = 3
+    stuck_seconds: float = 2.0
     protected: bool = False
 
 

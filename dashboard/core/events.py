@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar, get_args
 
 from dashboard.core.run import LockHolder, Problem
+from dashboard.core.words import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,89 @@ class StatementDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocker:
+    """A session that holds what a statement of ours waits for.
+
+    Attributes
+    ----------
+    pid: 0 for a prepared transaction, which is no session any more.
+    application, user, state: empty where there is none, or where the server does not say it to our role.
+    query_since, since: when its newest query and its transaction began, aware. age: seconds since the latter.
+
+    """
+
+    pid: int
+    application: str = ""
+    user: str = ""
+    state: str = ""
+    query_since: datetime | None = None
+    since: datetime | None = None
+    age: float | None = None
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a prepared transaction (see pg_prepared_xacts)"
+        user = f"user {self.user}" if self.user else ""
+        age = f"in a transaction for {span(self.age)}" if self.age is not None else ""
+        query = f"last query at {self.query_since:%H:%M:%S} UTC" if self.query_since else ""
+        known = ", ".join(filter(None, (self.application, user, self.state, age, query)))
+        return f"pid {self.pid}{f' ({known})' if known else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A session that waits for us. `seconds`: how long it has."""
+
+    pid: int
+    application: str = ""
+    user: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Who is in the way of a statement, and whom it is in the way of itself. Both empty: that is over.
+
+    Attributes
+    ----------
+    waited: seconds that the statement has waited; None where it works, and others wait for what it has locked.
+
+    """
+
+    name: ClassVar[str] = "blocked"
+    filename: str
+    waited: float | None = None
+    blockers: tuple[Blocker, ...] = ()
+    stuck: tuple[Stuck, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """How far a long statement is, where PostgreSQL knows it.
+
+    Attributes
+    ----------
+    command, phase: in PostgreSQL's words, such as `CREATE INDEX CONCURRENTLY` and `building index`.
+    done, total: of the phase, in `unit`s; no total where nobody knows it.
+    lockers: a concurrent build waits for these transactions to end.
+
+    """
+
+    name: ClassVar[str] = "working"
+    filename: str
+    command: str
+    phase: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    lockers: tuple[Blocker, ...] = ()
+
+    @property
+    def percent(self) -> int | None:
+        return min(100, self.done * 100 // self.total) if self.total else None
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """The server, or Rung, had something to say that is not an error."""
 
@@ -61,7 +145,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class FileRetrying:
-    """Another session was in the way (55P03, 40P01); the whole file was rolled back and will be tried again."""
+    """Another session was in the way (55P03, 40P01), or we were in the way of others while we waited (57014).
+
+    The whole file was rolled back and will be tried again.
+    """
 
     name: ClassVar[str] = "file_retrying"
     filename: str
@@ -117,6 +204,8 @@ Event = (
     | Planned
     | FileStarted
     | StatementDone
+    | Blocked
+    | Working
     | Notice
     | FileRetrying
     | FileApplied
@@ -147,8 +236,23 @@ def event_from_json(stored: dict[str, Any]) -> Event:
     if fields.get("holder"):
         since = fields["holder"]["since"]
         fields["holder"] = LockHolder(**fields["holder"] | {"since": datetime.fromisoformat(since) if since else None})
+    for name, made in _NESTED.items():
+        if name in fields:
+            fields[name] = tuple(made(one) for one in fields[name])
     event: Event = known[stored["event"]](**fields)
     return event
+
+
+def _blocker(stored: dict[str, Any]) -> Blocker:
+    moments = {name: stored[name] and datetime.fromisoformat(stored[name]) for name in ("query_since", "since")}
+    return Blocker(**stored | moments)
+
+
+_NESTED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "blockers": _blocker,
+    "lockers": _blocker,
+    "stuck": lambda stored: Stuck(**stored),
+}
 
 
 def _plain(value: Any) -> Any:  # whatever a dataclass field may hold

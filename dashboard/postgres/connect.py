@@ -11,6 +11,7 @@ from psycopg import conninfo
 from dashboard.core.environment import Environment
 from dashboard.core.errors import BadDatabaseUrl, MissingVariable, Unreachable, Unusable
 from dashboard.postgres import pooler
+from dashboard.postgres.patience import Patient
 from dashboard.postgres.pooler import Pooling
 
 Connection = psycopg.Connection[Any]
@@ -80,21 +81,29 @@ def pooling_of(environment: Environment, connection: Connection, seen: int) -> P
     return pooler.judge(connection, seen, partial(dial, environment, purpose="pooler check"))
 
 
-def dial(environment: Environment, *, purpose: str) -> Connection:
+def dial(environment: Environment, *, purpose: str, beside: Connection | None = None) -> Connection:
     """A session as its role and database set it up, in autocommit; `own_session` was not sent. Raises as `connect`.
 
     A server that is starting up gets a few seconds; whatever else it says is believed at once.
     """
     settings = parameters(environment, purpose=purpose)
+    if beside is not None and not beside.closed:
+        settings |= _same_server(beside)
     patience = time.monotonic() + _START_UP
     while True:
         try:
-            return psycopg.connect(conninfo.make_conninfo("", **settings), autocommit=True, prepare_threshold=None)
+            return Patient.connect(conninfo.make_conninfo("", **settings), autocommit=True, prepare_threshold=None)
         except psycopg.Error as wrong:
             if time.monotonic() >= patience or not re.search(_STARTING, str(wrong)):
                 # its text and chain may hold the address
                 raise unreachable(environment.name, settings, str(wrong)) from None
         time.sleep(0.2)
+
+
+def _same_server(beside: Connection) -> dict[str, Any]:
+    """Of several hosts or addresses, the one that another connection has: an advisory lock holds on one server only."""
+    info = beside.info
+    return {"host": info.host, "port": str(info.port)} | ({"hostaddr": info.hostaddr} if info.hostaddr else {})
 
 
 def parameters(environment: Environment, *, purpose: str) -> dict[str, Any]:

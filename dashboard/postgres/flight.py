@@ -87,10 +87,14 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The server refused a message and skipped those behind it."""
+    """The server refused a message and skipped those behind it.
+
+    yielded: it was our own watch that cancelled it, for the sake of others.
+    """
 
     message: Message
     error: psycopg.Error
+    yielded: bool = False
 
     @property
     def sqlstate(self) -> str:
@@ -134,11 +138,15 @@ class GaveUp(Exception):
 Answered = Callable[[Message, PGresult], None]
 
 
-def _nobody(message: Message, result: PGresult) -> None:
+def nobody(message: Message, result: PGresult) -> None:
     pass
 
 
-def _nothing() -> None:
+Tick = Callable[[bool], None]
+"""Told whether the server said something since the tick before."""
+
+
+def _nothing(heard: bool) -> None:  # noqa: FBT001  # a tick
     pass
 
 
@@ -147,8 +155,8 @@ def fly(
     legs: Iterable[Leg],
     *,
     prepared: Prepared | None = None,
-    answered: Answered = _nobody,
-    tick: Callable[[], None] = _nothing,
+    answered: Answered = nobody,
+    tick: Tick = _nothing,
 ) -> Landing:
     """Send everything, wait for everything. The last leg has to be `SYNC`.
 
@@ -204,7 +212,7 @@ def _flight(
     landing: Landing,
     prepared: Prepared | None,
     answered: Answered,
-    tick: Callable[[], None],
+    tick: Tick,
 ) -> PQGen[None]:
     _expect_many_rows(pgconn, expected)
     unsent = True
@@ -230,7 +238,7 @@ def _flight(
         ready = yield Wait.RW if unsent else Wait.R
         if ready & Ready.R:
             pgconn.consume_input()
-        tick()
+        tick(bool(ready & Ready.R))
 
 
 def _expect_many_rows(pgconn: PGconn, expected: deque[_Sent]) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from dashboard.postgres.flight import SYNC, Leg, Message, Part
+from dashboard.postgres.flight import SYNC, Broken, Leg, Message, Part
 from dashboard.postgres.ledger import Ledger
 from dashboard.postgres.lock import Held
 
@@ -12,11 +12,25 @@ LOCK_TIMEOUT = "3s"  # a statement that waits longer makes everybody behind it w
 _LIMITS = {
     "lock_timeout": LOCK_TIMEOUT,
     "idle_in_transaction_session_timeout": "60s",
+}
+_LIMITS_SINCE_14 = _LIMITS | {"idle_session_timeout": "0"}
+
+# By these the server notices within fifteen seconds that we are gone, by the last one within one where our machine can
+# still say so. Some providers let nobody set them.
+_NOTICE_US_GONE = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
 }
-_LIMITS_SINCE_14 = _LIMITS | {"client_connection_check_interval": "1s", "idle_session_timeout": "0"}
+_NOTICE_US_GONE_SINCE_14 = _NOTICE_US_GONE | {"client_connection_check_interval": "1s"}
+_CHECKS_SINCE = 140000  # the server has client_connection_check_interval
+_LIMITS_NAME = "limits"
+_REFUSALS = ("22023", "42501", "42704", "55P02", "0A000")  # a value, a right, a name, a moment, a machine without it
+PLAIN = (
+    "this server does not let us set how soon it notices a runner that is gone ({said}); the run goes on, and what a "
+    "killed runner leaves behind may keep its locks until its statement ends"
+)
 
 # Everything a file may have changed that our own rows depend on.
 _OWN = {
@@ -57,10 +71,22 @@ _NOT_IN_OURS = """CASE WHEN session_user OPERATOR(pg_catalog.=) 'rung' THEN pg_c
 pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), '"\\$user"[, ]*', ''), {local}) END"""
 
 
-def limits(server_version: int, *, local: bool) -> Message:
-    """What bounds a file's waiting, unless the file says otherwise. local: until the end of the transaction."""
-    known = _LIMITS_SINCE_14 if server_version >= 140000 else _LIMITS
-    return _settings(f"limits_{local}", known, local=local, also=(_NOT_IN_OURS.format(local=str(local).lower()),))
+def limits(server_version: int, *, local: bool, plain: bool = False) -> Message:
+    """What bounds a file's waiting, unless the file says otherwise. local: until the end of the transaction.
+
+    plain: without what a server may refuse to be told, see `Session.refused`.
+    """
+    since_14 = server_version >= _CHECKS_SINCE
+    known = _LIMITS_SINCE_14 if since_14 else _LIMITS
+    if not plain:
+        known = known | (_NOTICE_US_GONE_SINCE_14 if since_14 else _NOTICE_US_GONE)
+    name = f"{_LIMITS_NAME}_{local}_{plain}"
+    return _settings(name, known, local=local, also=(_NOT_IN_OURS.format(local=str(local).lower()),))
+
+
+def is_refusal(broken: Broken) -> bool:
+    """Whether the server does not let us set what is in `limits`."""
+    return broken.sqlstate in _REFUSALS and (broken.message.name or "").startswith(_LIMITS_NAME)
 
 
 def own_state() -> tuple[Message, ...]:

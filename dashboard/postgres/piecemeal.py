@@ -57,11 +57,12 @@ class Piecemeal:
         work = self._session.working()
         done = self._script.statements[: self._step.resume_after]
         settings = [one for one in done if is_setting(one)]
-        legs: list[Leg] = [frame.limits(work.info.server_version, local=False), SYNC]
+        plain = self._session.plain
+        legs: list[Leg] = [frame.limits(work.info.server_version, local=False, plain=plain), SYNC]
         for statement in settings:
             legs += (Message(statement.text, Part.STATEMENT), SYNC)
         landing, watch = self._session.fly(legs, self._step.migration)
-        return self._stopped(landing, watch, None)
+        return self._prepare() if self._session.refused(landing) else self._stopped(landing, watch, None)
 
     def _statements(self) -> Finish | None:
         for statement in self._script.statements[self._step.resume_after :]:
@@ -97,7 +98,8 @@ class Piecemeal:
 
     def _run(self, statement: Statement) -> Finish | None:
         for attempt in range(1, ATTEMPTS + 1):
-            landing, watch = self._session.fly(self._flight(statement), self._step.migration)
+            yields = not is_concurrent(statement)  # cut short, it would leave something behind
+            landing, watch = self._session.fly(self._flight(statement), self._step.migration, yields=yields)
             broken = landing.broken
             again = broken is not None and landing.lost is None and in_the_way(broken) and attempt < ATTEMPTS
             if broken is None or not again or is_concurrent(statement) or watch.cancelled_by is not None:
@@ -154,7 +156,7 @@ class Piecemeal:
         if lost is not None and (broken is None or broken.message.part is Part.COMMIT):
             return session.find_out(step, lost.reason, self._script.notes, watch.cancelled_by)
         if broken is None or (broken.message.part is Part.COMMIT and session.in_ledger(step)):
-            return Finish(Verdict.APPLIED, notes=self._script.notes)
+            return Finish(Verdict.APPLIED, notes=(*self._script.notes, *watch.remarks))
         taken = session.taken(step, broken) if broken.message.part is Part.LEDGER and lost is None else None
         return taken or session.ended(step, self._problem(landing, watch, None), cancelled_by=watch.cancelled_by)
 

@@ -127,6 +127,8 @@ class _Whole:
         """Once more, in a new session, where the one before had prepared statements that nobody expected."""
         session, migration, carried = self._session, self._step.migration, self._session.used
         landing, watch = session.fly(self._flight(), migration, prepare=True)
+        if session.refused(landing):
+            landing, watch = session.fly(self._flight(), migration, prepare=True)
         if carried and landing.lost is None and landing.broken and landing.broken.sqlstate in _PREPARED_WRONGLY:
             session.close_work()
             landing, watch = session.fly(self._flight(), migration, prepare=True)
@@ -139,7 +141,7 @@ class _Whole:
         if session.used:
             yield from frame.clean()
         yield Message(self._script.begin, Part.BEGIN)
-        yield frame.limits(work.info.server_version, local=True)
+        yield frame.limits(work.info.server_version, local=True, plain=session.plain)
         yield from ledger.insert(migration.filename)
         for statement in statements:
             yield Message(statement.text, Part.STATEMENT, statement=statement, live=True)
@@ -163,7 +165,7 @@ class _Whole:
     def _finished(self, landing: Landing, watch: Watch) -> Finish | None:
         """How it ended; None where another attempt is right."""
         broken, lost = landing.broken, landing.lost
-        applied = Finish(Verdict.APPLIED, notes=self._notes)
+        applied = Finish(Verdict.APPLIED, notes=(*self._notes, *watch.remarks))
         if broken is None and lost is None:
             return applied
         if lost is not None and (broken is None or broken.message.part is Part.COMMIT):

@@ -1,14 +1,13 @@
 """The two connections of a run, and what every way of running a file needs of them."""
 
-import itertools
 import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 import psycopg
-from psycopg import errors
 from psycopg.pq.abc import PGresult
 
 from dashboard.core.environment import Environment
@@ -19,25 +18,43 @@ from dashboard.core.plan import Step
 from dashboard.core.record import Happening
 from dashboard.core.run import Problem, StopQuestion
 from dashboard.postgres import frame, history, identity
-from dashboard.postgres.connect import Connection, dial
-from dashboard.postgres.diagnosis import NOTHING_KEPT, bounded, broken_frame, explain, unwritable
-from dashboard.postgres.flight import SYNC, Broken, GaveUp, Landing, Leg, Message, Part, Prepared, fly
+from dashboard.postgres.connect import Connection, connect, dial
+from dashboard.postgres.diagnosis import NOTHING_KEPT, broken_frame, explain, unwritable
+from dashboard.postgres.flight import (
+    SYNC,
+    Answered,
+    Broken,
+    GaveUp,
+    Landing,
+    Leg,
+    Message,
+    Part,
+    Prepared,
+    Tick,
+    fly,
+    nobody,
+)
 from dashboard.postgres.history import Author, Entry
 from dashboard.postgres.ledger import TAKEN
 from dashboard.postgres.lock import Busy, Held, Stopped, acquire
 from dashboard.postgres.observe import Survey, survey
-from dashboard.postgres.watch import Watch
+from dashboard.postgres.patience import bound
+from dashboard.postgres.watch import Limit, Watch
 
 ATTEMPTS = 6  # the first and five more
 _IN_THE_WAY = ("55P03", "40P01", "40001")  # another session's doing: trying again is right
 _FIRST_PAUSE = 0.25  # seconds; doubles with every attempt
 _FIND_OUT = 60.0  # seconds to find out what became of a COMMIT
+_FIND_OUT_STOPPED = 8.0  # ... where somebody waits for the run to end
+_PATIENCE = 15.0  # seconds for one answer on the control connection, and for one row of the history
 _GRACE = 2.0  # seconds a server process gets to end by itself before it is told to
 
-_REMARKS = 200  # of the server on one flight; a file may raise a notice for every row of a table
 _NO_SUCH_CHARACTER = "22P05"  # in the encoding of the database
 
+_CANCELLED = "57014"
 _ROLL_BACK = (Message("ROLLBACK", Part.RESET), SYNC)
+# Why something did not happen must be written down even where the reason is a standby that confirms nothing.
+_LOCALLY = Message("SET LOCAL synchronous_commit = local", Part.GUARD)
 _ALIVE = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1::pg_catalog.int4)"
 _END = "SELECT pg_catalog.pg_terminate_backend($1::pg_catalog.int4)"
 
@@ -68,7 +85,18 @@ def transaction(messages: Iterable[Message]) -> list[Leg]:
 
 def in_the_way(broken: Broken) -> bool:
     """Whether another session was the reason. Two writers of one history (see `history.append`) count as well."""
-    return broken.sqlstate in _IN_THE_WAY or (broken.message.part is Part.HISTORY and broken.sqlstate == "23505")
+    return (
+        broken.yielded
+        or broken.sqlstate in _IN_THE_WAY
+        or (broken.message.part is Part.HISTORY and broken.sqlstate == "23505")
+    )
+
+
+Landed = Callable[[Watch], None]
+
+
+def nothing_more(watch: Watch) -> None:
+    """Nothing is to be done when a file has landed."""
 
 
 class Session:
@@ -81,12 +109,13 @@ class Session:
     author: of the rows of the history.
     used: the work connection may carry what a file left behind.
     unbroken: False once the lock had to be taken anew: what was planned before may no longer be true.
+    plain: True once the server refused a limit of ours that not every server lets us set.
 
     """
 
     def __init__(self, environment: Environment, author: Author, report: Reporter, stop: StopQuestion) -> None:
         self.environment, self.author, self.report, self.stop = environment, author, report, stop
-        self.unbroken, self.used = True, False
+        self.unbroken, self.used, self.plain = True, False, False
         self._control: Connection | None = None
         self._work: Connection | None = None
         self._work_pid = 0
@@ -99,7 +128,8 @@ class Session:
     def working(self) -> Connection:
         """The work connection, made where there is none."""
         if self._work is None or self._work.closed:
-            self._work, self.used, self._prepared = dial(self.environment, purpose="work"), False, Prepared()
+            self._work = dial(self.environment, purpose="work", beside=self._control)
+            self.used, self._prepared = False, Prepared()
             self._work_pid = self._work.info.backend_pid
         return self._work
 
@@ -136,6 +166,7 @@ class Session:
         fresh, known = self._control is None, self._survey
         if self._control is None:
             self._control = dial(self.environment, purpose="control")
+            bound(self._control, _PATIENCE)
         complete = known is None or (known.picture.ledger_exists and known.history_exists)
         self._survey = survey(self._control, self.environment, fresh=fresh, complete=complete)
         return self._survey
@@ -158,8 +189,7 @@ class Session:
         which = identity.to_remember(self.author, self.known)
         if not ledger and not kept and not which:
             return
-        landing = fly(self.working(), transaction([*ledger, *kept, *which]))
-        self.used = True
+        landing = self._fly(transaction([*ledger, *kept, *which]), self._watch(None))
         if landing.broken is not None:
             self.close_work()
             raise _cannot_prepare(self.environment, self.known, landing.broken)
@@ -168,36 +198,68 @@ class Session:
 
     # --- flying ---
 
-    def fly(self, legs: Iterable[Leg], migration: Migration, *, prepare: bool = False) -> tuple[Landing, Watch]:
-        """Fly with a file's statements on board: each one done is reported, notices too, and somebody watches.
+    def fly(
+        self,
+        legs: Iterable[Leg],
+        *migrations: Migration,
+        landed: Landed = nothing_more,
+        prepare: bool = False,
+        yields: bool = True,
+    ) -> tuple[Landing, Watch]:
+        """Fly with files' statements on board: each one done is reported, notices too, and somebody watches.
 
+        landed: called when COMMIT is answered; what comes then belongs to the next of the files.
         prepare: what has a name is prepared, for the files that come after on this connection.
+        yields: a statement is cancelled when too many wait behind it while it waits itself.
         """
-        work = self.working()
-        say: Callable[[str], None] = lambda said: self.report(Notice(migration.filename, said))  # noqa: E731  # two users
-        watch = Watch(work, self.controlling, self.stop, say)
-
-        remarks = itertools.count(1)
-
-        def notice(said: errors.Diagnostic) -> None:
-            number = next(remarks)
-            if number <= _REMARKS:
-                say(f"{said.severity}: {bounded(said.message_primary or '')}")
-            elif number == _REMARKS + 1:
-                say(f"the server remarks on more than {_REMARKS} things in this file; the rest is left out")
-
-        work.add_notice_handler(notice)
-        try:
-            stopwatch = _Stopwatch(migration.filename, self.report)
-            landing = fly(work, legs, prepared=self._prepared if prepare else None, answered=stopwatch, tick=watch)
-        finally:
-            work.remove_notice_handler(notice)
-        self.used = True
+        self.working()  # a new session has prepared nothing
+        policies = self.environment.policies
+        limit = Limit(policies.stuck_sessions, policies.stuck_seconds) if yields else None
+        watch = self._watch(migrations[0].filename, limit)
+        stopwatch = _Stopwatch(tuple(migration.filename for migration in migrations), watch, self.report, landed)
+        landing = self._fly(legs, watch, stopwatch, self._prepared if prepare else None)
+        broken = landing.broken
+        if broken is not None and watch.made_room and watch.cancelled_by is None and broken.sqlstate == _CANCELLED:
+            landing.broken = replace(broken, yielded=True)
         return landing, watch
 
-    def ask(self, connection: Connection, message: Message, deadline: float = float("inf")) -> str | None:
-        """The first field of the answer to one message. deadline: by `time.monotonic()`."""
-        landing = fly(connection, [message, SYNC], tick=_until(deadline))
+    def _watch(self, filename: str | None, limit: Limit | None = None) -> Watch:
+        another = partial(connect, self.environment, purpose="watch")
+        return Watch(self.working(), self.controlling, another, self.stop, self.report, filename, limit)
+
+    def _fly(
+        self, legs: Iterable[Leg], watch: Watch, answered: Answered = nobody, prepared: Prepared | None = None
+    ) -> Landing:
+        work = self.working()
+        work.add_notice_handler(watch.hear)
+        try:
+            landing = fly(work, legs, prepared=prepared, answered=answered, tick=watch)
+        finally:
+            work.remove_notice_handler(watch.hear)
+            watch.close()
+        self.used = True
+        if watch.deaf:
+            self._lose_control()
+        return landing
+
+    def _lose_control(self) -> None:
+        """Nobody knows whether the lock is still ours: what runs now is the last file, see `unbroken`."""
+        self.unbroken = False
+        self.controlling.close()
+
+    def refused(self, landing: Landing) -> bool:
+        """Whether the server lets nobody set one of our limits. Said once; from then on it is left out."""
+        broken = landing.broken
+        if broken is None or landing.lost is not None or self.plain or not frame.is_refusal(broken):
+            return False
+        self.plain = True
+        self.report(Notice(None, frame.PLAIN.format(said=broken.error.diag.message_primary or broken.error)))
+        fly(self.working(), _ROLL_BACK, tick=_until(time.monotonic() + _PATIENCE))
+        return True
+
+    def ask(self, connection: Connection, message: Message, deadline: float | None = None) -> str | None:
+        """The first field of the answer to one message. deadline: by `time.monotonic()`; soon, where it is left out."""
+        landing = fly(connection, [message, SYNC], tick=_until(deadline or time.monotonic() + _PATIENCE))
         if landing.lost is not None:
             raise _lost(self.environment, "while it was asked", landing.lost.reason)
         if landing.broken is not None:
@@ -215,23 +277,28 @@ class Session:
         """Roll back whatever is open, then write to the history. Where that fails, it is reported and stops nothing."""
         failure: object = None
         try:
-            landing = fly(self.working(), [*_ROLL_BACK, *transaction([history.QUEUE, *self.rows(*entries)])])
+            landing = self._record(self.rows(*entries))
             if landing.broken and landing.broken.sqlstate == _NO_SUCH_CHARACTER:
                 plain = [history.append(self.author, entry, plain=True) for entry in entries]
-                landing = fly(self.working(), [*_ROLL_BACK, *transaction([history.QUEUE, *plain])])
-            self.used = True
+                landing = self._record(plain)
             failure = landing.broken.error if landing.broken else landing.lost and landing.lost.reason
         except EnvironmentFault as fault:
             failure = fault
         if failure:
             self.report(Notice(None, f"the history could not be written: {failure}"))
 
+    def _record(self, rows: list[Message]) -> Landing:
+        legs = [*_ROLL_BACK, *transaction([_LOCALLY, history.QUEUE, *rows])]
+        landing = fly(self.working(), legs, tick=_until(time.monotonic() + _PATIENCE))
+        self.used = True
+        return landing
+
     # --- how a file ends ---
 
     def retry(self, migration: Migration, broken: Broken, watch: Watch, attempt: int) -> str | None:
         """Say why it did not go through, then wait, longer each time. Answers who wants to stop meanwhile."""
         pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311  # jitter, not a secret
-        said = broken.error.diag.message_primary or str(broken.error)
+        said = watch.why_made_room() if broken.yielded else broken.error.diag.message_primary or str(broken.error)
         message = "; ".join([said, *(f"blocked by {blocker}" for blocker in watch.blockers)])
         self.report(FileRetrying(migration.filename, attempt, ATTEMPTS, broken.sqlstate, message, pause))
         remark = f"attempt {attempt} of {ATTEMPTS} was rolled back, {broken.sqlstate}: {message}"
@@ -257,7 +324,7 @@ class Session:
 
     def in_ledger(self, step: Step) -> bool:
         """Roll back whatever is open, then ask on the work connection."""
-        fly(self.working(), _ROLL_BACK)
+        fly(self.working(), _ROLL_BACK, tick=_until(time.monotonic() + _PATIENCE))
         return self._in_ledger(self.working(), step)
 
     def ended(
@@ -284,8 +351,11 @@ class Session:
         kept: what of the file stays, as a sentence. began: when the row went into the ledger; None where it did not.
         """
         told = explain(self.environment.name, step.migration, broken.message.statement, broken.error, kept)
-        if watch.blockers and broken.sqlstate == "55P03":
-            told = replace(told, detail="\n".join(f"Blocked by {blocker}." for blocker in watch.blockers))
+        if broken.yielded:
+            advice = f"{kept} Try again at a quieter moment, or end the session that holds the table."
+            told = replace(told, message=watch.why_made_room(), advice=advice, sqlstate=None)
+        if broken.yielded or (watch.blockers and broken.sqlstate == "55P03"):
+            told = replace(told, detail="\n".join(watch.in_the_way()))
         match broken.message.part:
             case Part.FRAME if frame.LOST_LOCK in str(broken.error):
                 message = "the runner's lock was lost while the file ran"
@@ -309,7 +379,7 @@ class Session:
         filename, began = step.migration.filename, time.monotonic()
         self.report(OutcomeUnknown(filename, reason))
         self.close_work()
-        there = self._settle(step, began + _FIND_OUT)
+        there = self._settle(step, began + (_FIND_OUT_STOPPED if cancelled_by else _FIND_OUT))
         waited = f"the outcome was unknown for {time.monotonic() - began:.1f} s"
         if there is None:
             return Finish(Verdict.UNKNOWN, _still_unknown(self.environment.name, filename, reason))
@@ -337,12 +407,19 @@ class Session:
     def _hold_again(self, deadline: float) -> Connection:
         """The control connection with the lock; both anew where they were lost too."""
         if self._control is not None and not self._control.closed:
-            landing = fly(self._control, [frame.check(self.held), SYNC], tick=_until(deadline))
+            soon = min(deadline, time.monotonic() + _PATIENCE / 3)
+            landing = fly(self._control, [frame.check(self.held), SYNC], tick=_until(soon))
             if landing.broken is None and landing.lost is None:
                 return self._control
             self._control.close()
         self.unbroken, self._control = False, None
         self.look()
+        # The server may not know yet that nobody is at the other end of the session that had it.
+        self.ask(
+            self.controlling,
+            Message(f"{_END} WHERE {self.held.condition()}", Part.ASK, (str(self.held.pid),)),
+            deadline,
+        )
         if not isinstance(self.lock(max(0.0, deadline - time.monotonic())), Held):
             raise GaveUp
         return self.controlling
@@ -357,25 +434,32 @@ class Session:
                 self.ask(control, Message(_END, Part.ASK, pid), deadline)
             time.sleep(0.1)
 
-    def _in_ledger(self, connection: Connection, step: Step, deadline: float = float("inf")) -> bool:
+    def _in_ledger(self, connection: Connection, step: Step, deadline: float | None = None) -> bool:
         return self.ask(connection, self.known.ledger.has(step.migration.filename), deadline) == "t"
 
 
 class _Stopwatch:
-    """Reports every statement of a file that the server has finished, with the time since the answer before."""
+    """Reports every statement that the server has finished, with the time since the statement before."""
 
-    def __init__(self, filename: str, report: Reporter) -> None:
-        self._filename, self._report, self._since = filename, report, time.monotonic()
+    def __init__(self, filenames: tuple[str, ...], watch: Watch, report: Reporter, landed: Landed) -> None:
+        self._filenames, self._place = filenames, 0
+        self._watch, self._report, self._landed, self._since = watch, report, landed, time.monotonic()
 
     def __call__(self, message: Message, result: PGresult) -> None:
         if message.statement is not None:
             now = time.monotonic()
             seconds, self._since = now - self._since, now
-            self._report(StatementDone(self._filename, message.statement.index, seconds, result.command_tuples))
+            filename = self._filenames[self._place]
+            self._report(StatementDone(filename, message.statement.index, seconds, result.command_tuples))
+        if message.part is Part.COMMIT:
+            self._landed(self._watch)
+            if self._place + 1 < len(self._filenames):
+                self._place += 1
+                self._watch.turn_to(self._filenames[self._place])
 
 
-def _until(deadline: float) -> Callable[[], None]:
-    def tick() -> None:
+def _until(deadline: float) -> Tick:
+    def tick(_heard: bool) -> None:  # noqa: FBT001  # a tick
         if time.monotonic() >= deadline:
             raise GaveUp("no answer in time")  # noqa: TRY003  # a signal to the flight
 

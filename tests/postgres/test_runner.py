@@ -11,6 +11,7 @@ import pytest
 
 from dashboard.core.environment import Environment
 from dashboard.core.events import (
+    Blocked,
     Event,
     FileApplied,
     FileFailed,
@@ -147,19 +148,6 @@ def test_a_constraint_put_off_to_the_end_fails_the_file_before_the_commit(enviro
     assert_consistent(environment, ["001_log.sql"])
 
 
-def test_what_is_put_off_to_the_end_runs_on_the_file_s_own_path(environment: Environment) -> None:
-    text = (
-        "CREATE SCHEMA shop;\nSET LOCAL search_path = shop;\nCREATE TABLE seen (id int);\nCREATE TABLE t (id int);\n"
-        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS\n"
-        "'BEGIN INSERT INTO seen VALUES (NEW.id); RETURN NULL; END';\n"
-        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED\n"
-        "FOR EACH ROW EXECUTE FUNCTION see();\nINSERT INTO t VALUES (7);\n"
-    )
-    result = run(environment, one(text + noted("002_middle.sql")))
-    assert result.outcome is Outcome.APPLIED, result.problem
-    assert ask(environment, "SELECT id FROM shop.seen") == [(7,)]
-
-
 def test_a_corrected_file_runs_the_next_time(environment: Environment) -> None:
     run(environment, three_files("SELECT 1/0;"))
     result = run(environment, three_files())
@@ -229,7 +217,7 @@ def test_a_lock_that_is_never_let_go_fails_the_file_and_names_who_holds_it(envir
     assert told.advice.startswith("Tried 6 times.")
     assert "nightly dump" in (told.detail or "")
     assert "idle in transaction" in (told.detail or "")
-    assert any("waiting for pid" in notice.message for notice in seen.of(Notice))
+    assert {blocker.application for event in seen.of(Blocked) for blocker in event.blockers} == {"nightly dump"}
     assert_consistent(environment, ["001_log.sql"])
 
 
@@ -328,16 +316,13 @@ CREATE TABLE found AS SELECT current_setting('search_path') AS path, current_set
 
 
 @pytest.mark.fault(78)
-@pytest.mark.parametrize(
-    "leaks", [LEAKS, LEAKS.replace("PREPARE leaked AS SELECT 1;\n", "")], ids=["new session", "same session"]
-)
-def test_what_a_file_leaves_in_its_session_does_not_reach_the_next_one(environment: Environment, leaks: str) -> None:
+def test_what_a_file_leaves_in_its_session_does_not_reach_the_next_one(environment: Environment) -> None:
     first = ("001_log.sql", LOG + "CREATE SEQUENCE seq;" + noted("001_log.sql"))
     alone = folder_of(first, ("003_end.sql", LOOK + noted("003_end.sql")))
     run(environment, alone)
     expected = ask(environment, "SELECT * FROM found")
     ask(environment, "DROP TABLE found, log, _migrations_applied; DROP SEQUENCE seq; DROP SCHEMA rung CASCADE")
-    leaking = ("002_middle.sql", leaks + noted("002_middle.sql"))
+    leaking = ("002_middle.sql", LEAKS + noted("002_middle.sql"))
     result = run(environment, folder_of(first, leaking, ("003_end.sql", LOOK + noted("003_end.sql"))))
     assert result.outcome is Outcome.APPLIED, result.problem
     assert ask(environment, "SELECT * FROM found") == expected
@@ -447,7 +432,7 @@ def test_transaction_control_that_slipped_through_is_found_before_the_commit(env
         with Runner(environment, author, Seen(), nobody_stops) as runner:
             runner.look()
             assert isinstance(runner.lock(5), Held)
-            finish = runner.execute(hand_made(name, noted(name).strip(";\n"), end, "BEGIN", "SELECT 1"), 1, 1)
+            (finish,) = runner.execute([hand_made(name, noted(name).strip(";\n"), end, "BEGIN", "SELECT 1")], 0)
         assert finish.verdict is Verdict.FAILED
         assert finish.problem
         assert "ended the transaction it runs in" in finish.problem.message
@@ -495,8 +480,7 @@ def test_a_run_that_is_asked_to_stop_cancels_its_statement_and_says_who(environm
     result = apply(environment, lambda: three_files("SELECT pg_sleep(60);"), ORDER, Seen(), stop)
     thread.join()
     assert result.outcome is Outcome.CANCELLED
-    told = problem_of(result)
-    assert (told.message, told.sqlstate) == ("cancelled by lead@example.com", "57014")
+    assert problem_of(result).message == "cancelled by lead@example.com"
     assert time.monotonic() - began < 15
     last = ask(environment, "SELECT event, filename, message FROM rung.history ORDER BY id DESC LIMIT 1")
     assert last == [("failed", "002_middle.sql", "cancelled by lead@example.com")]
@@ -536,6 +520,7 @@ def deafen_after_commit(chunk: Chunk) -> None:
 
 @pytest.mark.fault(17)
 @pytest.mark.fault(18)
+@pytest.mark.usefixtures("one_file_a_flight")
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_lost_answer_to_commit_is_found_out_and_never_guessed(environment: Environment, arrives: bool) -> None:
     assert environment.url
@@ -560,6 +545,7 @@ def test_a_lost_answer_to_commit_is_found_out_and_never_guessed(environment: Env
 
 
 @pytest.mark.fault(20)
+@pytest.mark.usefixtures("one_file_a_flight")
 def test_when_both_connections_are_lost_the_lock_is_taken_anew_before_the_ledger_is_read(
     environment: Environment,
 ) -> None:
