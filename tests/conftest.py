@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from dashboard.core.environment import Environment, Secret
-from dashboard.postgres import embedded
+from dashboard.postgres import embedded, whole
 from dashboard.postgres.home.pool import Home
 from dashboard.services.prepare import prepare
 from tests import browser_setup, servers
@@ -247,3 +247,9 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@pytest.fixture
+def one_file_a_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file goes out before the one before it has landed; usually several do."""
+    monkeypatch.setattr(whole, "FILES", 1)

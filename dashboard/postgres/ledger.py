@@ -7,6 +7,7 @@ from psycopg import sql
 from dashboard.postgres.flight import Message, Part
 
 TABLE = "_migrations_applied"
+NOT_BEFORE = "rung: the file before is not in the ledger"
 TAKEN = "rung: the ledger has this file"  # the text by which a fence without a unique key reports itself
 
 
@@ -46,12 +47,20 @@ class Ledger:
             Message(f"COMMENT ON TABLE {self.name} IS 'The migrations that this database has'", Part.SCHEMA),
         )
 
-    def insert(self, filename: str) -> tuple[Message, ...]:
-        """Record a file, whatever the session's search_path is. Answers when its transaction began, as epoch."""
+    def insert(self, filename: str, after: str | None = None) -> tuple[Message, ...]:
+        """Record a file, whatever the session's search_path is. Answers when its transaction began, as epoch.
+
+        after: another file without whose row this one is refused; needs a ledger with a key.
+        """
         began = "RETURNING pg_catalog.date_part('epoch', pg_catalog.now())"
         if self.keyed:
-            row = f"INSERT INTO {self.name} (filename, applied_at) VALUES ($1, pg_catalog.now()) {began}"  # noqa: S608  # quoted
-            return (Message(row, Part.LEDGER, (filename,), name="ledger"),)
+            row = f"""
+INSERT INTO {self.name} (filename, applied_at)
+SELECT CASE WHEN $2::pg_catalog.text IS NULL
+              OR EXISTS (SELECT FROM {self.name} AS l WHERE l.filename::pg_catalog.text OPERATOR(pg_catalog.=) $2)
+       THEN $1 ELSE pg_catalog.concat('{NOT_BEFORE} ', pg_catalog.txid_current())::pg_catalog.int4::pg_catalog.text END,
+       pg_catalog.now() {began}"""  # noqa: S608  # quoted
+            return (Message(row, Part.LEDGER, (filename, after), name="ledger"),)
         row = f"""
 WITH inserted AS (
   INSERT INTO {self.name} (filename, applied_at) SELECT $1::pg_catalog.text, pg_catalog.now()

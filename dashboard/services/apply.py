@@ -21,7 +21,7 @@ from dashboard.postgres.history import Author
 from dashboard.postgres.lock import Busy, Stopped
 from dashboard.postgres.observe import Survey
 from dashboard.postgres.runner import Runner
-from dashboard.postgres.session import Verdict
+from dashboard.postgres.session import Finish, Verdict
 
 _OUTCOMES = {
     Verdict.FAILED: Outcome.FAILED,
@@ -139,37 +139,41 @@ class _Run:
         for notice in plan.notices:
             self.note(None, notice)
         runner.prepare()
-        for index, step in enumerate(steps, start=1):
-            ending = self._between(runner, steps, index) or self._step(runner, step, index, len(steps))
+        done = 0
+        while done < len(steps):
+            ending = self._between(runner, steps[done:])
             if ending is not None:
                 return ending
+            finishes = runner.execute(steps, done)
+            ending = self._after(steps[done:], finishes)
+            if ending is not None:
+                return ending
+            done += len(finishes)
         if plan.first_obstacle(force=self.order.force) is not None:
             return self._obstacle(plan)
         return _Ending(Outcome.APPLIED)
 
-    def _between(self, runner: Runner, steps: Sequence[Step], index: int) -> _Ending | None:
-        """Whether to go on with the next file."""
-        step = steps[index - 1]
+    def _between(self, runner: Runner, left: Sequence[Step]) -> _Ending | None:
+        """Whether to go on with the files that are left."""
+        migration = left[0].migration
         who = self.asked_to_stop()
         if who is not None:
-            runner.remember(f"cancelled by {who} before this file", step.migration)
-            problem = self._problem(
-                f"cancelled by {who} before {step.migration.filename}", "Run again.", step.migration
-            )
+            runner.remember(f"cancelled by {who} before this file", migration)
+            problem = self._problem(f"cancelled by {who} before {migration.filename}", "Run again.", migration)
             return _Ending(Outcome.CANCELLED, problem)
         if not runner.unbroken:
-            message = f"the connection was lost for a while; {count(len(steps) - index + 1, 'file')} did not run"
+            message = f"the connection was lost for a while; {count(len(left), 'file')} did not run"
             return _Ending(Outcome.FAILED, self._problem(message, "Run again: it reads the ledger first."))
         return None
 
-    def _step(self, runner: Runner, step: Step, index: int, total: int) -> _Ending | None:
-        finish = runner.execute(step, index, total)
-        self.notes += [f"{step.migration.filename}: {note}" for note in finish.notes]
-        if finish.verdict is Verdict.APPLIED:
-            self.applied.append(step.migration.filename)
-        if finish.verdict in _OUTCOMES:
-            return _Ending(_OUTCOMES[finish.verdict], finish.problem)
-        return None
+    def _after(self, steps: Sequence[Step], finishes: Sequence[Finish]) -> _Ending | None:
+        """Take down how the first of the steps ended; set where nothing may run behind them."""
+        for step, finish in zip(steps, finishes, strict=False):
+            self.notes += [f"{step.migration.filename}: {note}" for note in finish.notes]
+            if finish.verdict is Verdict.APPLIED:
+                self.applied.append(step.migration.filename)
+        last = finishes[-1]
+        return _Ending(_OUTCOMES[last.verdict], last.problem) if last.verdict in _OUTCOMES else None
 
     def _review(self, batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
         """The plan is made twice, before and after the lock, mostly of the same files."""

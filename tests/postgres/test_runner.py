@@ -148,6 +148,19 @@ def test_a_constraint_put_off_to_the_end_fails_the_file_before_the_commit(enviro
     assert_consistent(environment, ["001_log.sql"])
 
 
+def test_what_is_put_off_to_the_end_runs_on_the_file_s_own_path(environment: Environment) -> None:
+    text = (
+        "CREATE SCHEMA shop;\nSET LOCAL search_path = shop;\nCREATE TABLE seen (id int);\nCREATE TABLE t (id int);\n"
+        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS\n"
+        "'BEGIN INSERT INTO seen VALUES (NEW.id); RETURN NULL; END';\n"
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED\n"
+        "FOR EACH ROW EXECUTE FUNCTION see();\nINSERT INTO t VALUES (7);\n"
+    )
+    result = run(environment, one(text + noted("002_middle.sql")))
+    assert result.outcome is Outcome.APPLIED, result.problem
+    assert ask(environment, "SELECT id FROM shop.seen") == [(7,)]
+
+
 def test_a_corrected_file_runs_the_next_time(environment: Environment) -> None:
     run(environment, three_files("SELECT 1/0;"))
     result = run(environment, three_files())
@@ -316,13 +329,16 @@ CREATE TABLE found AS SELECT current_setting('search_path') AS path, current_set
 
 
 @pytest.mark.fault(78)
-def test_what_a_file_leaves_in_its_session_does_not_reach_the_next_one(environment: Environment) -> None:
+@pytest.mark.parametrize(
+    "leaks", [LEAKS, LEAKS.replace("PREPARE leaked AS SELECT 1;\n", "")], ids=["new session", "same session"]
+)
+def test_what_a_file_leaves_in_its_session_does_not_reach_the_next_one(environment: Environment, leaks: str) -> None:
     first = ("001_log.sql", LOG + "CREATE SEQUENCE seq;" + noted("001_log.sql"))
     alone = folder_of(first, ("003_end.sql", LOOK + noted("003_end.sql")))
     run(environment, alone)
     expected = ask(environment, "SELECT * FROM found")
     ask(environment, "DROP TABLE found, log, _migrations_applied; DROP SEQUENCE seq; DROP SCHEMA rung CASCADE")
-    leaking = ("002_middle.sql", LEAKS + noted("002_middle.sql"))
+    leaking = ("002_middle.sql", leaks + noted("002_middle.sql"))
     result = run(environment, folder_of(first, leaking, ("003_end.sql", LOOK + noted("003_end.sql"))))
     assert result.outcome is Outcome.APPLIED, result.problem
     assert ask(environment, "SELECT * FROM found") == expected
@@ -480,7 +496,8 @@ def test_a_run_that_is_asked_to_stop_cancels_its_statement_and_says_who(environm
     result = apply(environment, lambda: three_files("SELECT pg_sleep(60);"), ORDER, Seen(), stop)
     thread.join()
     assert result.outcome is Outcome.CANCELLED
-    assert problem_of(result).message == "cancelled by lead@example.com"
+    told = problem_of(result)
+    assert (told.message, told.sqlstate) == ("cancelled by lead@example.com", "57014")
     assert time.monotonic() - began < 15
     last = ask(environment, "SELECT event, filename, message FROM rung.history ORDER BY id DESC LIMIT 1")
     assert last == [("failed", "002_middle.sql", "cancelled by lead@example.com")]

@@ -251,6 +251,7 @@ def test_a_question_that_raises_stops_nothing(environment: Environment) -> None:
     assert apply(environment, three_files, ORDER, stop=broken).outcome is Outcome.APPLIED
 
 
+@pytest.mark.usefixtures("one_file_a_flight")
 def test_whoever_stops_a_run_between_files_is_in_the_history(environment: Environment) -> None:
     seen = Seen()
 

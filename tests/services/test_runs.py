@@ -296,7 +296,7 @@ def test_a_worker_that_has_to_go_leaves_the_run_to_the_next(runs: Runs, folder_p
 
 
 def abandoned(runs: Runs, home: Home, environment: Environment) -> str:
-    """A run whose worker died after it had applied the first of two files, and nobody was told."""
+    """A run whose worker died after it had applied the first of two files, one file a flight, and nobody was told."""
     run_id = runs.ask(environment.name, ORDER).run_id
     leave_after_first = threading.Event()
 
@@ -320,6 +320,7 @@ def slow_second(folder_path: Path, write: Write) -> None:
 
 @pytest.mark.fault(3)
 @pytest.mark.usefixtures("slow_second")
+@pytest.mark.usefixtures("one_file_a_flight")
 def test_what_an_earlier_attempt_applied_belongs_to_the_run(
     runs: Runs, home: Home, environments: tuple[Environment, ...]
 ) -> None:
@@ -332,6 +333,7 @@ def test_what_an_earlier_attempt_applied_belongs_to_the_run(
 
 
 @pytest.mark.usefixtures("slow_second")
+@pytest.mark.usefixtures("one_file_a_flight")
 def test_a_later_attempt_runs_no_file_that_nobody_saw(
     runs: Runs, home: Home, environments: tuple[Environment, ...], folder_path: Path, write: Write
 ) -> None:
@@ -344,6 +346,7 @@ def test_a_later_attempt_runs_no_file_that_nobody_saw(
 
 
 @pytest.mark.usefixtures("slow_second")
+@pytest.mark.usefixtures("one_file_a_flight")
 def test_a_later_attempt_does_not_run_a_file_that_changed_meanwhile(
     runs: Runs, home: Home, environments: tuple[Environment, ...], folder_path: Path, write: Write
 ) -> None:
@@ -357,6 +360,7 @@ def test_a_later_attempt_does_not_run_a_file_that_changed_meanwhile(
 
 
 @pytest.mark.usefixtures("slow_second")
+@pytest.mark.usefixtures("one_file_a_flight")
 def test_somebody_else_finished_it_meanwhile(
     runs: Runs, home: Home, environments: tuple[Environment, ...], reader: FolderReader
 ) -> None:
