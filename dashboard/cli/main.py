@@ -22,6 +22,7 @@ _COMMANDS = {
     "migrate": "Run everything pending on an environment.",
     "check": "Show what would run; changes nothing.",
     "start": "Migrate, then become the given server.",
+    "resolve": "Decide about a file that stopped half-way, or was edited.",
     "status": "Compare the environments.",
     "history": "Show what happened on an environment.",
     "serve": "Start the dashboard: pages and one worker.",

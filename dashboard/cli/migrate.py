@@ -89,15 +89,17 @@ def _finite(_context: click.Context, _option: click.Parameter, seconds: float) -
     return seconds
 
 
+lock_wait = click.option(
+    "--lock-wait", type=click.FloatRange(min=0), callback=_finite, default=60.0, show_default=True,
+    metavar="SECONDS", help="How long to wait while somebody else migrates the same environment.",
+)  # fmt: skip
+
+
 def run_options(command: Callable[..., int]) -> Callable[..., int]:
     """`--until-blocked` and `--lock-wait`."""
-    command = click.option(
-        "--lock-wait", type=click.FloatRange(min=0), callback=_finite, default=60.0, show_default=True,
-        metavar="SECONDS", help="How long to wait while somebody else migrates the same environment.",
-    )(command)  # fmt: skip
     return click.option(
         "--until-blocked", is_flag=True, help="Run the files before the first one that the gate stops, instead of none."
-    )(command)
+    )(lock_wait(command))
 
 
 @click.command(help="Run everything pending on an environment, in order; stop before a file that would destroy data.")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +48,14 @@ class UnfinishedFile:
     normalised_hash: of the text that was started; a different text must not be resumed.
     evidence: sentences for people, such as "index ix_orders is INVALID".
 
+    What the catalog says of the interrupted statement (see `evidence.Traces`), and what was decided:
+
+    running: the server process that ran it and is still there.
+    left: INVALID indexes of it that are of no use.
+    done: it came to its end, or did not; None where the catalog cannot tell.
+    first: SQL that a person has to run by hand before anything else helps.
+    drop: what the next run drops before it goes on, because somebody decided so.
+
     """
 
     filename: str
@@ -56,6 +64,11 @@ class UnfinishedFile:
     interrupted: int | None
     normalised_hash: str
     evidence: tuple[str, ...] = ()
+    running: int | None = None
+    left: tuple[str, ...] = ()
+    done: bool | None = None
+    first: str | None = None
+    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +205,7 @@ def picture_to_json(picture: Picture) -> dict[str, Any]:
             [a.filename, a.raw_hash, a.normalised_hash, a.hash_version, a.seconds, a.actor, a.renamed_from]
             for a in picture.applied.values()
         ],
-        "unfinished": [
-            [u.filename, stamp(u.started_at), u.statements_done, u.interrupted, u.normalised_hash, list(u.evidence)]
-            for u in picture.unfinished
-        ],
+        "unfinished": [asdict(u) | {"started_at": stamp(u.started_at)} for u in picture.unfinished],
         "failed": [[f.filename, stamp(f.failed_at), f.message, f.sqlstate] for f in picture.failed],
         "history_id": picture.history_id,
         "unwritable": picture.unwritable and [getattr(picture.unwritable, name) for name in Unwritable.__slots__],
@@ -215,10 +225,7 @@ def picture_from_json(stored: Mapping[str, Any]) -> Picture:
         ledger_exists=stored["ledger_exists"],
         ledger=tuple(LedgerRow(name, moment(at) if at else None) for name, at in stored["ledger"]),
         applied={row[0]: AppliedFile(*row) for row in stored["applied"]},
-        unfinished=tuple(
-            UnfinishedFile(name, moment(at), done, interrupted, digest, tuple(evidence))
-            for name, at, done, interrupted, digest, evidence in stored["unfinished"]
-        ),
+        unfinished=tuple(map(_unfinished_from_json, stored["unfinished"])),
         failed=tuple(FailedFile(name, moment(at), message, state) for name, at, message, state in stored["failed"]),
         history_id=stored["history_id"],
         unwritable=Unwritable(*stored["unwritable"]) if stored.get("unwritable") else None,
@@ -230,3 +237,12 @@ def picture_from_json(stored: Mapping[str, Any]) -> Picture:
 def _moved(was: str, now: str, at: str, by: str) -> Moved | None:
     before, after = Identity.read(was), Identity.read(now)
     return Moved(before, after, datetime.fromisoformat(at), by) if before and after else None
+
+
+def _unfinished_from_json(stored: Any) -> UnfinishedFile:
+    """Also from the list of six that earlier versions kept."""
+    if isinstance(stored, list):
+        name, at, done, interrupted, digest, evidence = stored
+        return UnfinishedFile(name, datetime.fromisoformat(at), done, interrupted, digest, tuple(evidence))
+    lists = {key: tuple(stored[key]) for key in ("evidence", "left", "drop")}
+    return UnfinishedFile(**stored | lists | {"started_at": datetime.fromisoformat(stored["started_at"])})

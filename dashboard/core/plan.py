@@ -232,6 +232,8 @@ def _unfinished_note(file: UnfinishedFile, migration: Migration | None) -> str:
     done = f"stopped after {file.statements_done} finished statements"
     if migration is None:
         return f"{done}, and no longer in the folder"
+    if file.drop and file.interrupted is None:
+        return f"the next run drops the INVALID index {' and '.join(file.drop)} and goes on, as somebody decided"
     if file.interrupted is None and file.normalised_hash != migration.normalised_hash:
         return f"{done}, and its text was changed since"
     if file.interrupted is None:
@@ -257,7 +259,8 @@ def _step(reviewed: Reviewed, unfinished: UnfinishedFile | None) -> Step:
     if unfinished is None or step.script is None:
         return replace(step, unfinished=None)
     same_text = unfinished.normalised_hash == reviewed.migration.normalised_hash
-    if unfinished.interrupted is None and same_text and not step.script.transactional:
+    goes_on = unfinished.statements_done == 0 or (same_text and not step.script.transactional)
+    if unfinished.interrupted is None and goes_on:
         return replace(step, action=Action.RESUME, resume_after=unfinished.statements_done)
     return step
 
@@ -296,12 +299,21 @@ def _stops(environment: Environment, folder: Folder, entries: tuple[Entry, ...])
         ]
     if policies.edited is Policy.REFUSE:
         stops += [
-            f"{entry.filename} was edited after it was applied on {environment.name}. Put its content back, and bring "
-            "the change in a new file."
+            f"{entry.filename} was edited after it was applied on {environment.name}{_applied_by(entry)}. "
+            "Put its content back, and bring "
+            "the change in a new file; or, where the new content says the same, accept it: `rung resolve "
+            f'{entry.filename} --env {environment.name} --accept-edit --reason "\N{HORIZONTAL ELLIPSIS}"`.'
             for entry in entries
             if entry.state is State.EDITED
         ]
     return tuple(stops)
+
+
+def _applied_by(entry: Entry) -> str:
+    when = entry.ledger.applied_at if entry.ledger else None
+    at = f"{when:%Y-%m-%d %H:%M} UTC" if when else ""
+    known = ", ".join(filter(None, (at, f"by {entry.applied.actor}" if entry.applied and entry.applied.actor else "")))
+    return f" ({known})" if known else ""
 
 
 def _is_out_of_order(entry: Entry, newest: int) -> bool:
@@ -320,7 +332,8 @@ def _notices(environment: Environment, folder: Folder, entries: tuple[Entry, ...
     for entry in entries:
         match entry.state:
             case State.EDITED if environment.policies.edited is Policy.WARN:
-                notices.append(f"{entry.filename} was edited after it was applied; what runs now is the old text.")
+                applied = f"was edited after it was applied{_applied_by(entry)}"
+                notices.append(f"{entry.filename} {applied}; what ran is the old text.")
             case State.MISSING_FILE:
                 notices.append(f"{entry.filename} is applied here and missing from the folder.")
             case State.RENAMED if entry.ledger is None:
@@ -343,6 +356,7 @@ def _digest(environment: Environment, entries: tuple[Entry, ...], steps: tuple[S
     work = [
         (
             *(step.migration.filename, step.action, step.resume_after, step.renamed_from, step.unusable),
+            step.unfinished.drop if step.unfinished else (),
             [(finding.rule, finding.line, finding.blocks) for finding in step.findings],
         )
         for step in steps

@@ -71,15 +71,15 @@ _COLUMNS = (
         null=False,
     ),
     _Column("sqlstate", "text", "of a failure: PostgreSQL's error code"),
-    _Column("message", "text", "of a failure: what the server said; else a remark"),
-    _Column("detail", "text", "of a failure: the server's DETAIL and CONTEXT"),
+    _Column("message", "text", "of a failure: what the server said; of a statement: its command; else a remark"),
+    _Column("detail", "text", "of a failure: the server's DETAIL and CONTEXT; of a statement: oids of older indexes"),
     _Column("hint", "text", "of a failure: the server's HINT"),
     _Column("line", "integer", "of a failure: 1-based line in the file"),
     _Column("column_number", "integer", "of a failure: 1-based column in that line"),
     _Column("excerpt", "text", "of a failure: the line with a caret below the place"),
     _Column("reason", "text", "why somebody forced it"),
     _Column("renamed_from", "text", "of an adopted file: the name under which it had been applied"),
-    _Column("subject", "text", "the index that a concurrent statement builds, as PostgreSQL writes its name"),
+    _Column("subject", "text", "what a concurrent statement builds or changes, as PostgreSQL writes its name"),
     _Column("backend_pid", "integer", "the server process", "pg_backend_pid()", null=False),
     _Column("chain_version", "integer", "the form that own_hash is computed over", str(CHAIN_VERSION), null=False),
     _Column(
@@ -176,7 +176,7 @@ class Entry:
     with_text: keep the text of the file as well.
     started_at: seconds since 1970 by the database's clock, as text; None: when its transaction began.
     remark: goes where a failure's message goes.
-    subject: see the column's comment.
+    subject: see the column's comment. detail: of a statement that begins: the oids of the indexes that are there.
 
     """
 
@@ -190,6 +190,7 @@ class Entry:
     reason: str | None = None
     renamed_from: str | None = None
     subject: str | None = None
+    detail: str | None = None
 
 
 def creation(*, schema_exists: bool = False) -> tuple[Message, ...]:
@@ -227,6 +228,7 @@ def _values(author: Author, entry: Entry) -> tuple[str | None, ...]:
         "reason": entry.reason or author.reason,
         "renamed_from": entry.renamed_from,
         "subject": entry.subject,
+        "detail": entry.detail,
     }
     if migration is not None:
         given |= {

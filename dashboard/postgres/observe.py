@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import psycopg
@@ -22,17 +21,14 @@ from dashboard.core.errors import (
 )
 from dashboard.core.picture import (
     AppliedFile,
-    FailedFile,
     Identity,
     LedgerRow,
     Moved,
     NotReachable,
     Picture,
-    UnfinishedFile,
 )
-from dashboard.core.record import Happening
 from dashboard.core.words import count
-from dashboard.postgres import facts, pooler
+from dashboard.postgres import attempts, facts, pooler
 from dashboard.postgres.connect import Connection, dial, one_line, own_session, own_transaction, pooling_of
 from dashboard.postgres.facts import Facts
 from dashboard.postgres.ledger import TABLE, Ledger
@@ -176,53 +172,14 @@ SELECT l.filename::text, CASE WHEN l.at BETWEEN '0001-01-02Z' AND '9999-12-30Z' 
 """)
 _NO_LEDGER = sql.SQL("(SELECT NULL::text AS filename WHERE false)")
 
-_NEWEST = """(
-  SELECT filename, max(id) AS id FROM rung.history WHERE event IN ('applied', 'adopted') GROUP BY filename
-) AS newest"""
-
-_APPLIED = f"""
-SELECT h.filename, h.raw_hash, h.normalised_hash, coalesce(h.hash_version, 0),
-       CASE WHEN h.event = 'applied' THEN extract(epoch FROM h.duration)::float8 END, h.actor, h.renamed_from
-  FROM rung.history AS h JOIN {_NEWEST} ON newest.id = h.id
-"""  # noqa: S608  # made of constants
-
-_OPEN = f"""
-SELECT h.event, h.filename, h.statement, h.started_at, h.finished_at, h.normalised_hash, h.sqlstate, h.message,
-       h.subject, (SELECT i.indisvalid FROM pg_catalog.pg_index AS i WHERE i.indexrelid = to_regclass(h.subject)),
-       EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a
-                WHERE a.pid = h.backend_pid AND a.backend_start <= h.started_at), h.backend_pid
-  FROM rung.history AS h LEFT JOIN {_NEWEST} ON newest.filename = h.filename
- WHERE h.event IN ('started', 'statement done', 'failed') AND h.filename IS NOT NULL
-   AND h.id > coalesce(newest.id, 0)
-   AND NOT EXISTS (SELECT FROM {{ledger}} AS l WHERE l.filename::text = h.filename)
- ORDER BY h.filename, h.id
-"""  # noqa: S608  # made of constants
-
 _LATEST = """
 SELECT h.id, h.finished_at, h.actor,
        (SELECT i.message FROM rung.history AS i WHERE i.event = 'identified' ORDER BY i.id DESC LIMIT 1)
   FROM rung.history AS h ORDER BY h.id DESC LIMIT 1
 """
 
-_HISTORY = tuple(map(sql.SQL, (_APPLIED, _OPEN, _LATEST)))
+_HISTORY = tuple(map(sql.SQL, (attempts.APPLIED, attempts.OPEN, _LATEST)))
 _QUESTIONS = (_LEDGER, *_HISTORY)
-
-
-class _Open(NamedTuple):
-    """The columns of `_OPEN`: what was tried with a file that the ledger does not have."""
-
-    event: str
-    filename: str
-    statement: int | None
-    started_at: datetime
-    finished_at: datetime
-    normalised_hash: str
-    sqlstate: str | None
-    message: str | None
-    subject: str | None
-    valid: bool | None  # the index called `subject`; None where there is none
-    running: bool  # the server process that wrote the row is still there
-    pid: int
 
 
 class _Latest(NamedTuple):
@@ -237,8 +194,7 @@ class _Latest(NamedTuple):
 def _made(environment: Environment, found: _Found, pooling: Pooling) -> Survey:
     about = found.facts
     facts.refuse_unreadable(environment, about)
-    rows = [_Open(*row) for row in found.tried]
-    tries = [list(group) for _, group in groupby(rows, key=lambda row: row.filename)]
+    unfinished, failed = attempts.read(found.tried)
     latest = _Latest(*found.newest[0]) if found.newest else _Latest()
     was = Identity.read(latest.identity or "")
     moved = Moved(was, about.identity, latest.at, latest.actor) if was and was.differs(about.identity) else None
@@ -249,8 +205,8 @@ def _made(environment: Environment, found: _Found, pooling: Pooling) -> Survey:
         ledger_exists=about.ledger_columns is not None,
         ledger=tuple(LedgerRow(*row) for row in found.ledger if row[0] is not None),
         applied={row[0]: AppliedFile(*row) for row in found.applied},
-        unfinished=tuple(filter(None, map(unfinished, tries))),
-        failed=tuple(filter(None, map(_failed, tries))),
+        unfinished=unfinished,
+        failed=failed,
         history_id=latest.id,
         unwritable=pooler.why_not(pooling) or facts.unwritable(environment, about),
         moved=moved,
@@ -282,59 +238,6 @@ def _remarks(found: _Found, pooling: Pooling) -> Iterator[str]:
     for name, times in named.items():
         if times > 1:
             yield f"{name} stands {times} times in the ledger; once is enough."
-
-
-def _failed(tried: list[_Open]) -> FailedFile | None:
-    last = tried[-1]
-    if last.event != Happening.FAILED:
-        return None
-    return FailedFile(last.filename, last.finished_at, last.message or "", last.sqlstate)
-
-
-def unfinished(tried: list[_Open]) -> UnfinishedFile | None:
-    """What is left of the newest attempt at a non-transactional file; None where nothing of it was begun or kept.
-
-    A statement that failed counts as interrupted only while what it left behind is still there.
-    """
-    begun, done, running = None, 0, None
-    for row in tried:
-        match row.event:
-            case Happening.STARTED:
-                if begun is None or begun.normalised_hash != row.normalised_hash:
-                    begun, done = row, (row.statement or 1) - 1
-                running = row
-            case Happening.STATEMENT_DONE:
-                done, running = row.statement or done, None
-            case Happening.FAILED if (
-                running and row.statement == running.statement and False not in (running.valid, row.valid)
-            ):
-                running = None
-            case _:
-                pass
-    if begun is None or (running is None and done == 0):
-        return None
-    return UnfinishedFile(
-        filename=begun.filename,
-        started_at=begun.started_at,
-        statements_done=done,
-        interrupted=running.statement if running else None,
-        normalised_hash=begun.normalised_hash,
-        evidence=tuple(_evidence(running)) if running else (),
-    )
-
-
-def _evidence(row: _Open) -> Iterator[str]:
-    if row.running:
-        yield f"The server process {row.pid} that ran it is still there."
-    if row.subject is None:
-        return
-    match row.valid:
-        case None:
-            yield f"There is no index {row.subject}."
-        case True:
-            yield f"Index {row.subject} exists and is valid."
-        case False:
-            yield f"Index {row.subject} is INVALID."
 
 
 def _fault(connection: Connection, environment: Environment, wrong: psycopg.Error) -> EnvironmentFault:

@@ -1,33 +1,35 @@
 """A file that cannot run in one transaction: statement by statement, each remembered before and after."""
 
-import re
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dashboard.core.evidence import BuiltIndex, built_index, is_concurrent, is_setting
+from psycopg import sql
+
+from dashboard.core.events import Notice
+from dashboard.core.evidence import (
+    Subject,
+    Traces,
+    deed_of,
+    is_concurrent,
+    is_setting,
+    is_wide,
+    leaves_indexes,
+    subject_of,
+    traces_of,
+)
 from dashboard.core.plan import Step
 from dashboard.core.record import Happening
+from dashboard.core.resolving import after_failure
 from dashboard.core.run import Problem
 from dashboard.core.script import Script, Statement
-from dashboard.postgres import frame
+from dashboard.postgres import frame, traces
 from dashboard.postgres.flight import SYNC, Landing, Leg, Message, Part
 from dashboard.postgres.history import Entry
 from dashboard.postgres.session import ATTEMPTS, Finish, Session, Verdict, in_the_way, transaction
 from dashboard.postgres.watch import Watch
 
-# With the file's own search_path: where a concurrent index goes. No operator of that path may be found.
-_SCHEMA = """
-SELECT n.nspname FROM pg_catalog.pg_class AS c
-  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
- WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)"""
-
-# With our own: $1 is the index, or where PostgreSQL chose its name, $2 its table.
-_INVALID = """
-SELECT concat(quote_ident(n.nspname), '.', quote_ident(c.relname))
-  FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
- WHERE NOT i.indisvalid
-   AND (i.indexrelid = to_regclass($1::text) OR ($1 IS NULL AND i.indrelid = to_regclass($2::text)))
- ORDER BY i.indexrelid DESC LIMIT 1"""
+_TRACES = "SELECT " + traces.SEEN.format(subject="$1::text", deed="$2::text", before="$3::text")
 
 # A file may set its own lock_timeout; it waits in a setting of ours while a concurrent statement runs without one.
 _KEEP = "SELECT pg_catalog.set_config('rung.lock_timeout', pg_catalog.current_setting('lock_timeout'), false)"
@@ -42,13 +44,21 @@ class Piecemeal:
         self._owed: tuple[Entry, ...] = ()  # written together with what comes next
         self._began: str | None = None  # when the first statement did, by the database's clock
         self._begun: str | None = None  # when the newest statement did
-        self._table: str | None = None  # of the index that the statement builds concurrently
-        self._subject: str | None = None  # that index, where it has a name
+        self._subject: str | None = None  # what a concurrent statement is about, schema-qualified
+        self._before: str | None = None  # oids of the indexes that were there before it
 
     def run(self) -> Finish:
         self._session.close_work()
         try:
-            return self._prepare() or self._statements() or self._close()
+            return drop_leftovers(self._session, self._step) or self._prepare() or self._statements() or self._close()
+        finally:
+            self._session.close_work()
+
+    def conclude(self, decided: Entry, began: str) -> Finish:
+        """Record the file as applied, because somebody decided that its last statement is done. began: as epoch."""
+        self._owed, self._began = (decided,), began
+        try:
+            return self._close()
         finally:
             self._session.close_work()
 
@@ -77,7 +87,7 @@ class Piecemeal:
 
     def _begin(self, statement: Statement) -> Finish | None:
         """Remember that it begins, and that the one before has ended; in one transaction."""
-        self._table, self._subject = self._built(built_index(statement))
+        self._subject, self._before = self._found(subject_of(statement))
         entries = (*self._owed, replace(self._entry(Happening.STARTED, statement), with_text=not self._owed))
         messages = [frame.check(self._session.held), *self._session.rows(*entries)]
         landing, watch = self._session.fly(transaction(messages), self._step.migration)
@@ -85,16 +95,19 @@ class Piecemeal:
         self._began = self._began or self._begun
         return self._unbegun(landing, watch, statement)
 
-    def _built(self, built: BuiltIndex | None) -> tuple[str | None, str | None]:
-        """Table and index, schema-qualified; None where there is none, or where PostgreSQL chooses the name."""
-        if built is None:
+    def _found(self, subject: Subject | None) -> tuple[str | None, str | None]:
+        """What the statement is about, schema-qualified, and the oids of the indexes that are there already."""
+        if subject is None or not (subject.parts or is_wide(subject.deed)):
             return None, None
-        table = ".".join(_quoted(part) for part in (built.schema, built.table) if part)
-        schema = self._session.ask(self._session.working(), Message(_SCHEMA, Part.ASK, (table,)))
-        if schema is None:
+        question = Message(traces.INVALID_BEFORE, Part.ASK)
+        if subject.parts:
+            name = sql.Identifier(*subject.parts).as_string()
+            question = Message(traces.FOUND, Part.ASK, (name, subject.index))
+        answer = self._session.ask(self._session.working(), question)
+        if answer is None:
             return None, None  # the statement will say so itself
-        index = f"{_quoted(schema)}.{_quoted(built.name)}" if built.name else None
-        return f"{_quoted(schema)}.{_quoted(built.table)}", index
+        name, before = json.loads(answer)
+        return name, before or ""
 
     def _run(self, statement: Statement) -> Finish | None:
         for attempt in range(1, ATTEMPTS + 1):
@@ -120,13 +133,15 @@ class Piecemeal:
 
     def _check(self, statement: Statement) -> Finish | None:
         """A concurrent index that ended INVALID is not there, whatever the server's answer was."""
-        left = self._invalid() if self._subject else None
-        if left is None:
+        found = self._traces(statement)
+        if found is None or not found.invalid:
             return None
+        left = found.invalid[0]
+        why = "IF NOT EXISTS took it for finished" if statement.kind.startswith("CREATE") else "the server left it so"
         problem = Problem(
             environment=self._session.environment.name,
-            message=f"index {left} is INVALID, and IF NOT EXISTS took it for finished",
-            advice=self._kept(statement, left),
+            message=f"index {left} is INVALID, and {why}",
+            advice=self._kept(statement, found),
             filename=self._step.migration.filename,
             statement=statement.index,
             line=statement.line,
@@ -168,10 +183,11 @@ class Piecemeal:
             return None
         if landing.broken is None:
             return self._lost_while(landing, statement)
-        left = self._invalid() if self._table and landing.broken.message.statement is statement else None
+        left = self._traces(statement) if statement and landing.broken.message.statement is statement else None
         problem = self._problem(landing, watch, statement, left)
+        subject = left.left[0] if left and left.left else None
         return self._session.ended(
-            self._step, problem, started_at=self._begun, cancelled_by=watch.cancelled_by, subject=left
+            self._step, problem, started_at=self._begun, cancelled_by=watch.cancelled_by, subject=subject
         )
 
     def _unbegun(self, landing: Landing, watch: Watch, statement: Statement) -> Finish | None:
@@ -216,27 +232,66 @@ class Piecemeal:
         )
         return self._session.ended(self._step, problem, cancelled_by=who)
 
-    def _problem(self, landing: Landing, watch: Watch, statement: Statement | None, left: str | None = None) -> Problem:
+    def _problem(
+        self, landing: Landing, watch: Watch, statement: Statement | None, left: Traces | None = None
+    ) -> Problem:
         assert landing.broken is not None  # noqa: S101  # for the type checker: the caller looked
         kept, began = self._kept(statement, left), landing.value(Part.LEDGER)
         return self._session.problem(self._step, landing.broken, watch, kept, began)
 
-    def _kept(self, statement: Statement | None, left: str | None) -> str:
+    def _kept(self, statement: Statement | None, left: Traces | None) -> str:
+        """What of the file stays, and what has to go."""
         done = (statement.index if statement else len(self._script.statements) + 1) - 1
-        kept = f"Its first {done} statements are done and stay; the next run goes on after them." if done else ""
-        dropped = f"Remove what it left: DROP INDEX CONCURRENTLY {left}; then run again." if left else ""
-        return " ".join(filter(None, (kept, dropped)))
+        first = "first statement is done and stays" if done == 1 else f"first {done} statements are done and stay"
+        kept = f"Its {first}; the next run goes on after {'it' if done == 1 else 'them'}." if done else ""
+        ways = after_failure(self._session.environment.name, self._step.migration.filename, left)
+        return " ".join(filter(None, (kept, ways)))
 
-    def _invalid(self) -> str | None:
-        """The INVALID index that the statement left or found, schema-qualified."""
-        question = Message(_INVALID, Part.ASK, (self._subject, self._table))
+    def _traces(self, statement: Statement) -> Traces | None:
+        """What the catalog has of a statement that may leave something behind; None where it leaves nothing."""
+        deed = deed_of(statement)
+        if not leaves_indexes(deed) or (self._subject is None and not is_wide(deed)):
+            return None
+        question = Message(_TRACES, Part.ASK, (self._subject, deed, self._before))
         landing, _ = self._session.fly(transaction([question]), self._step.migration)
-        return landing.value(Part.ASK)
+        answer = landing.value(Part.ASK)
+        return traces_of(traces.seen_of(deed, self._subject, answer)) if answer else None
 
     def _entry(self, event: Happening, statement: Statement | None = None) -> Entry:
-        subject = self._subject if event is Happening.STARTED else None
-        return Entry(event, self._step.migration, statement.index if statement else None, subject=subject)
+        entry = Entry(event, self._step.migration, statement.index if statement else None)
+        if event is not Happening.STARTED or statement is None:
+            return entry
+        return replace(entry, subject=self._subject, detail=self._before, remark=deed_of(statement))
 
 
-def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else f'"{name.replace(chr(34), chr(34) * 2)}"'
+def drop_leftovers(session: Session, step: Step) -> Finish | None:
+    """Away with what an interrupted statement left, where a person decided so. None where it went well."""
+    for index in step.unfinished.drop if step.unfinished else ():
+        finish = _drop(session, step, index)
+        if finish is not None:
+            return finish
+    return None
+
+
+def _drop(session: Session, step: Step, index: str) -> Finish | None:
+    """Only this very index, which was INVALID a moment ago, under the lock."""
+    work = session.working()
+    legs: list[Leg] = [frame.limits(work.info.server_version, local=False, plain=session.plain), SYNC]
+    legs += [Message("SET lock_timeout = 0", Part.GUARD), SYNC]  # it waits for other sessions by design
+    legs += [Message(f"DROP INDEX CONCURRENTLY IF EXISTS {index}", Part.STATEMENT), SYNC]  # quoted by the server
+    landing, watch = session.fly(legs, step.migration, yields=False)
+    if session.refused(landing):
+        return _drop(session, step, index)
+    if landing.broken is None and landing.lost is None:
+        said = f"dropped the INVALID index {index}, which an interrupted statement had left"
+        session.record(Entry(Happening.NOTE, step.migration, remark=said, subject=index))
+        session.report(Notice(step.migration.filename, said))
+        return None
+    kept = f"The INVALID index {index} was to be dropped first, and nothing else was done. Run again."
+    if landing.broken is not None:
+        problem = session.problem(step, landing.broken, watch, kept)
+    else:
+        reason = landing.lost.reason if landing.lost else ""
+        message = f"the connection was lost while index {index} was dropped: {reason}"
+        problem = Problem(session.environment.name, message, kept, step.migration.filename)
+    return session.ended(step, problem, cancelled_by=watch.cancelled_by)

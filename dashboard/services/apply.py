@@ -13,6 +13,7 @@ from dashboard.core.events import Ended, Event, Notice, Planned, Reporter, silen
 from dashboard.core.migration import Folder, Migration
 from dashboard.core.picture import Picture
 from dashboard.core.plan import Plan, Step, make_plan
+from dashboard.core.resolving import advice_of, case_of_step, sentence_of
 from dashboard.core.run import LockHolder, Order, Outcome, Problem, Result, StopQuestion, nobody_stops
 from dashboard.core.safety.finding import Reviewed
 from dashboard.core.usable import unwritable
@@ -203,13 +204,7 @@ class _Run:
         return _Ending(Outcome.REFUSED, _problem_of(self.environment.name, step))
 
     def _busy(self, busy: Busy) -> _Ending:
-        holder = busy.holder
-        who = "another session"
-        if holder is not None:
-            since = f", connected since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder.since else ""
-            who = f"pid {holder.pid} ({holder.application} on {holder.host}{since})"
-        message = f"{who} holds the lock of {self.environment.name}, and the wait of {busy.seconds:.0f} s ran out"
-        return _Ending(Outcome.BUSY, self._problem(message, "Wait for it to end, or raise --lock-wait."), holder)
+        return _Ending(Outcome.BUSY, busy_problem(self.environment.name, busy), busy.holder)
 
     def _refuse(self, message: str, advice: str) -> _Ending:
         return _Ending(Outcome.REFUSED, self._problem(message, advice))
@@ -250,6 +245,17 @@ class _Run:
             return None
 
 
+def busy_problem(environment: str, busy: Busy) -> Problem:
+    """Who holds the lock, and what to do about it."""
+    holder = busy.holder
+    who = "another session"
+    if holder is not None:
+        since = f", connected since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder.since else ""
+        who = f"pid {holder.pid} ({holder.application} on {holder.host}{since})"
+    message = f"{who} holds the lock of {environment}, and the wait of {busy.seconds:.0f} s ran out"
+    return Problem(environment, message, "Wait for it to end, or raise --lock-wait.")
+
+
 def _problem_of(environment: str, step: Step) -> Problem:
     """Why a step cannot run, and the ways on."""
     migration = step.migration
@@ -281,15 +287,9 @@ def _problem_of(environment: str, step: Step) -> Problem:
 def _problem_of_unfinished(environment: str, step: Step) -> Problem:
     file = step.unfinished
     assert file is not None  # noqa: S101  # for the type checker: the caller looked
-    if file.interrupted is None:
-        message = f"its first {file.statements_done} statements are done, and its text was changed since"
-        advice = "Put the old text back to go on from there, or give what is left to do a new file and a new name."
-    else:
-        message = " ".join((f"statement {file.interrupted} was started, and its end is not known.", *file.evidence))
-        advice = (
-            "Look at the database. If nothing of the statement is there, give the file a new name, and it runs from "
-            "the start; if all of it is there, record the file with an INSERT into the ledger."
-        )
+    case = case_of_step(environment, step)
+    said = sentence_of(case)
+    message, advice = f"{said[0].lower()}{said[1:]}", advice_of(case)
     statements = step.script.statements if step.script else ()
     at = next((one for one in statements if one.index == file.interrupted), None)
     return Problem(
