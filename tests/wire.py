@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dashboard.core.environment import Secret
 
+_VERSION_3 = (3 << 16).to_bytes(4)  # how a session begins; a wish for TLS has another number there
 Decide = Callable[["Chunk"], None]
 
 
@@ -117,3 +118,45 @@ def _hang_up(*ends: socket.socket) -> None:
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
+
+
+@dataclass
+class Spoken:
+    """What clients have told the server, message by message: use it as `before` or `after` of a wire.
+
+    Attributes
+    ----------
+    messages: link, type and body of each, in order; what came before a session began has no type, and is left out.
+
+    """
+
+    messages: list[tuple[int, str, bytes]] = field(default_factory=list)
+    _rest: dict[int, bytes] = field(default_factory=dict)
+    _began: set[int] = field(default_factory=set)
+
+    def __call__(self, chunk: Chunk) -> None:
+        data = self._rest.pop(chunk.link, b"") + chunk.data
+        while len(data) >= (head := 1 if chunk.link in self._began else 0) + 4:
+            end = head + int.from_bytes(data[head : head + 4])
+            if len(data) < end:
+                break
+            if head:
+                self.messages.append((chunk.link, chr(data[0]), data[5:end]))
+            elif data[4:8] == _VERSION_3:
+                self._began.add(chunk.link)
+            data = data[end:]
+        self._rest[chunk.link] = data
+
+    def transactions(self) -> list[bytes]:
+        """What stood between each BEGIN and its COMMIT, where one was sent."""
+        found: list[bytes] = []
+        open_on: dict[int, bytes] = {}
+        for link, kind, body in self.messages:
+            text = body.partition(b"\0")[2] if kind == "P" else b""
+            if text.startswith(b"BEGIN"):
+                open_on[link] = b""
+            elif text.startswith(b"COMMIT\0"):
+                found.append(open_on.pop(link, b"no BEGIN before it"))
+            elif link in open_on:
+                open_on[link] += body
+        return found
