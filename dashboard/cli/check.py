@@ -8,6 +8,7 @@ from dashboard.cli.asked import chosen, options, services_of, settings_of
 from dashboard.cli.codes import DONE, NOT_REACHABLE, REFUSED
 from dashboard.cli.shown import complain, plan_json, say_json, show_plan
 from dashboard.core.matrix import Look
+from dashboard.core.usable import unwritable
 from dashboard.settings import Settings
 
 _ENV = "The environment, or all; local, or else the first one, if it is left out."
@@ -36,6 +37,8 @@ def _looks(settings: Settings, name: str | None) -> list[Look]:
 def _code(look: Look) -> int:
     if look.not_reachable or look.plan is None:
         return NOT_REACHABLE
+    if look.picture and unwritable(look.picture, pending=bool(look.plan.steps)):
+        return NOT_REACHABLE
     return REFUSED if look.plan.stops or look.plan.first_obstacle(force=False) else DONE
 
 
@@ -47,7 +50,7 @@ def _json(look: Look) -> dict[str, object]:
 
 def _show(look: Look) -> None:
     if look.not_reachable:
-        complain(f"{look.environment.name}: not reachable: {look.not_reachable.reason.rstrip('.')}.")
+        complain(f"{look.environment.name}: {look.not_reachable.word}: {look.not_reachable.reason.rstrip('.')}.")
         complain(f"What to do: {look.not_reachable.advice}")
     elif look.plan:
         show_plan(look.plan)

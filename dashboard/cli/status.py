@@ -64,8 +64,10 @@ def _show(matrix: Matrix, *, everything: bool) -> None:
         say(f"… and {agreed:,} more on which all agree (--all shows them)")
     for column in matrix.columns:
         if column.not_reachable:
-            say(f"{column.environment.name} is not reachable: {column.not_reachable.reason.rstrip('.')}.")
+            say(f"{column.environment.name} is {column.not_reachable.word}: {column.not_reachable.reason.rstrip('.')}.")
             say(f"What to do: {column.not_reachable.advice}")
+        for stop in column.stops:
+            say(f"{column.environment.name}: nothing may run: {stop}")
 
 
 def _json(matrix: Matrix) -> dict[str, object]:
@@ -86,6 +88,7 @@ def _column_json(column: Column) -> dict[str, object]:
         "server_version": column.server_version,
         "last_applied": column.last_applied,
         "not_reachable": column.not_reachable,
+        "stops": column.stops,
     }
 
 

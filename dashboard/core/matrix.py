@@ -31,7 +31,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One environment's head in the matrix. `headline`: "up to date", "3 behind", "not reachable"."""
+    """One environment's head in the matrix.
+
+    Attributes
+    ----------
+    headline: "up to date", "3 behind", "not reachable", "not usable".
+    stops: why nothing may run there, see `Plan`.
+
+    """
 
     environment: Environment
     headline: str
@@ -43,6 +50,7 @@ class Column:
     taken_at: datetime | None
     last_applied: datetime | None
     not_reachable: NotReachable | None
+    stops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ def _column(look: Look) -> Column:
         taken_at=look.picture.taken_at if look.picture else None,
         last_applied=max(moments, default=None),
         not_reachable=look.not_reachable,
+        stops=look.plan.stops if look.plan and not look.not_reachable else (),
     )
 
 
@@ -107,7 +116,7 @@ def _to_adopt(entry: Entry) -> bool:
 
 def _headline(look: Look, behind: int) -> str:
     if look.not_reachable:
-        return "not reachable"
+        return look.not_reachable.word
     if look.plan is None:
         return "not asked yet"
     return f"{behind} behind" if behind else "up to date"

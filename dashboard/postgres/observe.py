@@ -241,6 +241,10 @@ def _remarks(found: _Found, pooling: Pooling) -> Iterator[str]:
 
 
 def _fault(connection: Connection, environment: Environment, wrong: psycopg.Error) -> EnvironmentFault:
+    last_words = f"{wrong} {connection.pgconn.error_message.decode(errors='replace')}"
+    why = pooler.why_not(Pooling.STATEMENT) if pooler.is_statement_mode(last_words) else None
+    if why is not None:
+        return Unusable(environment.name, why.reason, why.advice)
     if connection.closed or wrong.sqlstate is None:
         return ConnectionLost(environment.name, "while it was being looked at", one_line(wrong))
     connection.rollback()

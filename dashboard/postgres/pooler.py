@@ -12,7 +12,7 @@ from psycopg import pq
 from dashboard.core.errors import EnvironmentFault
 from dashboard.core.picture import Unwritable
 
-_PATIENCE = 5.0  # seconds a pooler gets to lend a second connection
+_PATIENCE = 3.0  # seconds a pooler gets to lend a second connection
 
 REMARK = (
     "The address leads to a pooler in session mode. That works; with the database's direct address there is one thing "
@@ -45,15 +45,18 @@ def judge(connection: _Connection, seen: int, another: Callable[[], _Connection]
     if pid_of(connection) != seen:
         return Pooling.TRANSACTION
     try:
-        with another() as other:
-            pid, said = _begin(other)
-            shared = pid == seen or pid_of(connection) != seen
+        other = another()
     except EnvironmentFault:
         return Pooling.SINGLE
+    try:
+        pid, said = _begin(other)
+        shared = pid == seen or pid_of(connection) != seen
+    finally:
+        other.close()  # with its transaction
     if shared:
         return Pooling.TRANSACTION
     if pid is None:
-        return Pooling.STATEMENT if "statement pooling" in said else Pooling.SINGLE
+        return Pooling.STATEMENT if is_statement_mode(said) else Pooling.SINGLE
     return Pooling.SESSION
 
 
@@ -82,6 +85,11 @@ def _begin(connection: _Connection) -> tuple[int | None, str]:
     except psycopg.Error as wrong:
         return None, str(wrong)
     return None, "no answer"
+
+
+def is_statement_mode(said: str) -> bool:
+    """Whether this is how a pooler refuses a transaction of more than one statement."""
+    return "statement pooling" in said
 
 
 def why_not(pooling: Pooling) -> Unwritable | None:

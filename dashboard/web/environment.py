@@ -73,7 +73,8 @@ def _wrong_with(form: dict[str, str], look: Look) -> str | None:
     """Why this form starts nothing, as a sentence; None where all is well."""
     environment = look.environment
     if look.not_reachable or look.plan is None:
-        return f"{environment.name} does not answer. Nothing was started."
+        silent = look.not_reachable is None or not look.not_reachable.answered
+        return f"{environment.name} {'does not answer' if silent else 'cannot be used'}. Nothing was started."
     if form["digest"] != look.plan.digest:
         return "The plan has changed since you looked. Nothing was started; this is the plan as it is now."
     if form["mode"] not in {choice.mode for choice in _choices(look.plan, look, current.visitor())}:
@@ -154,7 +155,7 @@ def _verdict(look: Look, visitor: Visitor) -> Sign:
     gone = look.not_reachable
     if gone:
         since = f" for {passed(gone.since, visitor.now)}" if gone.since else ""
-        return Sign("not-reachable", f"Not reachable{since}", "unknown")
+        return Sign("not-reachable", f"{gone.word.capitalize()}{since}", "unknown")
     if look.plan is None:
         return Sign("not-known", "Not asked yet", "unknown")
     if look.plan.stops:

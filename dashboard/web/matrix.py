@@ -152,16 +152,18 @@ def _body(scene: Scene, version: str) -> str:
 
 def make_verdict(columns: Sequence[Column], running: frozenset[str] = frozenset()) -> Sign:
     """The answer to "are we in step?" in one line."""
-    silent = [c.environment.name for c in columns if c.not_reachable]
+    silent = [c.environment.name for c in columns if c.not_reachable and not c.not_reachable.answered]
+    useless = [c.environment.name for c in columns if c.not_reachable and c.not_reachable.answered]
     waiting = [c.environment.name for c in columns if not c.not_reachable and c.taken_at is None]
     behind = [c for c in columns if c.behind and not c.not_reachable]
     parts = [
         *([f"no answer from {joined(silent)}"] if silent else []),
+        *([f"{joined(useless)} cannot be used"] if useless else []),
         *_behind_words(behind, len(columns)),
         *([f"{joined(waiting)} not asked yet"] if waiting else []),
     ]
     text = ", ".join(parts) or ("Everything is up to date" if len(columns) > 1 else "Up to date")
-    hue = "working" if running else "unknown" if silent or waiting else "waiting" if behind else "good"
+    hue = "working" if running else "unknown" if silent or useless or waiting else "waiting" if behind else "good"
     return Sign("", text[0].upper() + text[1:], hue)
 
 
@@ -178,8 +180,9 @@ def _short(columns: Sequence[Column], running: frozenset[str]) -> str:
     worst = max((c.behind for c in columns), default=0)
     if running:
         return "running"
-    if any(c.not_reachable for c in columns):
-        return "not reachable"
+    silent = [c.not_reachable.word for c in columns if c.not_reachable]
+    if silent:
+        return min(silent)
     return f"{worst} behind" if worst else "up to date"
 
 
@@ -214,6 +217,7 @@ def make_head(column: Column, now: datetime, *, running: bool = False) -> Head:
     counted = ((column.blocked, "blocked"), (column.edited, "edited"))
     facts = [f"PostgreSQL {column.server_version}"] if column.server_version else []
     facts += [f"{number} {word}" for number, word in counted if number]
+    facts += ["nothing may run"] if column.stops else []
     return Head(
         name=column.environment.name,
         href=environment_href(column.environment.name),
@@ -228,7 +232,7 @@ def make_head(column: Column, now: datetime, *, running: bool = False) -> Head:
 def headline_of(column: Column, now: datetime) -> Sign:
     gone = column.not_reachable
     if gone:
-        word = f"not reachable for {passed(gone.since, now)}" if gone.since else column.headline
+        word = f"{gone.word} for {passed(gone.since, now)}" if gone.since else column.headline
         return Sign(NOT_REACHABLE.name, word, NOT_REACHABLE.hue)
     if column.taken_at is None:
         return Sign(NOT_KNOWN.name, column.headline, NOT_KNOWN.hue)

@@ -108,7 +108,7 @@ def _stand(look: Look, entry: Entry | None) -> Stand:
         sign=state_of(entry) if entry else NOT_HERE if look.picture else NOT_KNOWN,
         note=f"{note[0].upper()}{note[1:]}" if note else "",
         applied=moment_of(entry.ledger.applied_at, current.now()) if entry and entry.ledger else None,
-        facts=(*facts, *(("as last seen: it does not answer now",) if gone else ())),
+        facts=(*facts, *((f"as last seen: it is {gone.word} now",) if gone else ())),
     )
 
 

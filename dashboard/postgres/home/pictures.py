@@ -20,12 +20,15 @@ class Stored:
     not_reachable_since: datetime | None
     reason: str | None
     advice: str | None
+    answered: bool
 
     @property
     def not_reachable(self) -> NotReachable | None:
         if self.not_reachable_since is None:
             return None
-        return NotReachable(self.environment, self.reason or "", self.advice or "", self.not_reachable_since)
+        return NotReachable(
+            self.environment, self.reason or "", self.advice or "", self.not_reachable_since, self.answered
+        )
 
 
 def claim(home: Connection, environments: Sequence[str], max_age: float) -> dict[str, datetime]:
@@ -73,10 +76,16 @@ def keep_silence(home: Connection, silent: NotReachable, asked_at: datetime) -> 
         """
         UPDATE home.picture
            SET not_reachable_since = coalesce(not_reachable_since, pg_catalog.clock_timestamp()),
-               reason = %(reason)s, advice = %(advice)s, answered_at = %(asked_at)s
+               reason = %(reason)s, advice = %(advice)s, answered = %(answered)s, answered_at = %(asked_at)s
          WHERE environment = %(name)s AND (answered_at <= %(asked_at)s) IS NOT FALSE
         """,
-        {"name": silent.environment, "reason": silent.reason, "advice": silent.advice, "asked_at": asked_at},
+        {
+            "name": silent.environment,
+            "reason": silent.reason,
+            "advice": silent.advice,
+            "answered": silent.answered,
+            "asked_at": asked_at,
+        },
     )
 
 
@@ -84,7 +93,7 @@ def stored(home: Connection, environments: Sequence[str]) -> dict[str, Stored]:
     """What there is of each, by name."""
     with home.cursor(row_factory=class_row(Stored)) as cursor:
         cursor.execute(
-            "SELECT environment, version, not_reachable_since, reason, advice FROM home.picture"
+            "SELECT environment, version, not_reachable_since, reason, advice, answered FROM home.picture"
             " WHERE environment = ANY (%s)",
             (list(environments),),
         )
