@@ -23,6 +23,7 @@ class Act(StrEnum):
     APPLY = "apply"
     STOP = "stop a run"
     FORCE = "force past the gate"
+    RESOLVE = "decide about a file"
     MANAGE = "manage accounts"
 
 
@@ -39,6 +40,7 @@ LEAST = {
     Act.APPLY: Role.OPERATOR,
     Act.STOP: Role.OPERATOR,
     Act.FORCE: Role.ADMIN,
+    Act.RESOLVE: Role.ADMIN,
     Act.MANAGE: Role.ADMIN,
 }
 _RANK = {role: rank for rank, role in enumerate(Role)}

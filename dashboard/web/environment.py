@@ -10,9 +10,14 @@ from dashboard.core.access import Act, Visitor, who_may
 from dashboard.core.matrix import Look, make_matrix
 from dashboard.core.plan import Action, Entry, Plan, State, Step
 from dashboard.core.progress import RunState, RunView
+from dashboard.core.record import Happening
+from dashboard.core.resolving import Decision, case_of
 from dashboard.core.run import Actor, ActorKind, Door, Order, Problem
 from dashboard.core.words import count, obstacle, passed, verdict
+from dashboard.services.resolve import Wanted
+from dashboard.services.resolve import resolve as write_down
 from dashboard.web import current
+from dashboard.web.cases import Typed, cases_of
 from dashboard.web.matrix import FRESH
 from dashboard.web.pages import Choice, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
 from dashboard.web.pieces import (
@@ -33,13 +38,15 @@ views = Blueprint("environment", __name__)
 ALL, UNTIL_BLOCKED, FORCE = "all", "until_blocked", "force"
 RUNS = 6  # last runs that the page lists
 RUNGS = 24  # rungs of the small rail
+LOCK_WAIT = 3.0  # seconds that a decision waits for a run to end
 CLIMBED = 6  # of which applied, below the newest that is not
 
 
 @views.get("/environments/<name>")
 @needs(Act.LOOK)
 def show(name: str) -> str:
-    return render_template("environment.html", page=_page(current.services().compare.last_look(name)))
+    page = _page(current.services().compare.last_look(name))
+    return render_template("environment.html", page=replace(page, done=_decided(name, request.args.get("decided", ""))))
 
 
 @views.get("/fragments/environments/<name>")
@@ -69,6 +76,52 @@ def apply(name: str) -> AnyResponse:
     return redirect(url_for("run.show", run_id=current.services().runs.ask(name, order).run_id), 303)
 
 
+@views.post("/environments/<name>/resolve")
+@needs(Act.RESOLVE)
+def resolve(name: str) -> AnyResponse:
+    """Write down a decision about a file, as `rung resolve` does."""
+    services = current.services()
+    look = services.compare.last_look(name)
+    fields = ("filename", "decision", "reason", "shown", "confirm")
+    form = {field: request.form.get(field, "").strip()[:500] for field in fields}
+    wrong = _wrong_with_decision(form, look)
+    if wrong is None:
+        actor = Actor(ActorKind.PERSON, current.visitor().email, Door.WEB)
+        decision, expected = Decision(form["decision"]), form["shown"]
+        wanted = Wanted(form["filename"], decision, actor, form["reason"], expected, lock_wait=LOCK_WAIT)
+        resolution = write_down(look.environment, services.folder.read, wanted)
+        services.compare.look_again(name)
+        if resolution.problem is None:
+            return redirect(url_for("environment.show", name=name, decided=resolution.run_id), 303)
+        wrong = f"{resolution.problem.message}. {resolution.problem.advice} Nothing was decided."
+        look = services.compare.last_look(name)
+    page = _page(look, wrong, typed=Typed(form["filename"], form["reason"]))
+    return make_response(render_template("environment.html", page=page), 409)
+
+
+def _wrong_with_decision(form: dict[str, str], look: Look) -> str | None:
+    """Why this form decides nothing, as a sentence; None where all is well."""
+    environment = look.environment
+    if form["decision"] not in set(Decision):
+        return "There is no such decision. Nothing was decided."
+    if look.plan is None or case_of(look.plan, form["filename"]) is None:
+        return f"{environment.name} has no such file. Nothing was decided."
+    if not form["reason"]:
+        return "A decision needs a reason, for the history. Nothing was decided."
+    if environment.policies.protected and form["confirm"] != environment.name:
+        return f"{environment.name} is protected: type its name to confirm. Nothing was decided."
+    return None
+
+
+def _decided(name: str, run_id: str) -> str | None:
+    """What a decision that was just written down means, read from the history."""
+    if not run_id:
+        return None
+    rows = [one.row for one in current.services().history.of_run(run_id)]
+    row = next((row for row in rows if row.event == Happening.RESOLVED and row.environment == name), None)
+    return f"Decided about {row.filename}. {(row.message or '').partition(': ')[2]}" if row else None
+
+
 def _wrong_with(form: dict[str, str], look: Look) -> str | None:
     """Why this form starts nothing, as a sentence; None where all is well."""
     environment = look.environment
@@ -89,7 +142,9 @@ def _wrong_with(form: dict[str, str], look: Look) -> str | None:
 # --- the page ---
 
 
-def _page(look: Look, message: str | None = None, typed_reason: str = "") -> EnvironmentPage:
+def _page(
+    look: Look, message: str | None = None, typed_reason: str = "", typed: Typed | None = None
+) -> EnvironmentPage:
     name = look.environment.name
     runs = current.services().runs
     running = next((run for run in runs.running() if run.environment == name), None)
@@ -102,6 +157,7 @@ def _page(look: Look, message: str | None = None, typed_reason: str = "") -> Env
         newest=newest,
         message=message,
         typed_reason=typed_reason,
+        typed=typed or Typed(),
     )
 
 
@@ -114,12 +170,14 @@ def make_page(
     newest: Sequence[RunView] = (),
     message: str | None = None,
     typed_reason: str = "",
+    typed: Typed | None = None,
 ) -> EnvironmentPage:
     name, plan, now = look.environment.name, look.plan, visitor.now
     column = make_matrix([look]).columns[0]
     choices = _choices(plan, look, visitor, typed_reason) if plan and not running else ()
     rungs, older = _rungs(plan.entries if plan else ())
     said = _verdict(look, visitor)
+    cases = () if running else cases_of(look, visitor, typed or Typed())
     page = EnvironmentPage(
         frame=replace(
             frame, title=f"{said.word if len(said.word) < 40 else 'stopped'} · {name} · Rung", icon=_icon(look, running)
@@ -128,6 +186,7 @@ def make_page(
         name=name,
         protected=look.environment.policies.protected,
         message=message,
+        done=None,
         verdict=said,
         facts=_facts(column.server_version, column.applied),
         applied=moment_of(column.last_applied, now),
@@ -135,6 +194,9 @@ def make_page(
         trouble=_trouble(look),
         stops=plan.stops if plan else (),
         notices=plan.notices if plan else (),
+        cases_heading="Waiting for a decision" if _waits(plan) else "Edited after they were applied",
+        cases=cases,
+        resolve_href=url_for("environment.resolve", name=name),
         steps=_steps(plan, name) if plan else (),
         steps_heading="What would run, as last seen" if look.not_reachable else "What would run, in this order",
         held=plan.digest if plan else "",
@@ -149,6 +211,11 @@ def make_page(
         history_href=url_for("history.show", environment=name),
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
+
+
+def _waits(plan: Plan | None) -> bool:
+    """Whether a file that stopped half-way keeps others from running."""
+    return any(step.unfinished and step.unusable for step in (plan.steps if plan else ()))
 
 
 def _verdict(look: Look, visitor: Visitor) -> Sign:
@@ -216,7 +283,9 @@ def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
         notes.append("Runs statement by statement, outside a transaction.")
     if step.script and not step.script.statements:
         notes.append("No statement in it: it is only recorded as applied.")
-    if entry.note and entry.state in (State.FAILED, State.OUT_OF_ORDER, State.UNFINISHED):
+    if step.unfinished and step.unusable:
+        notes.append("It stopped half-way, and somebody has to decide how it goes on.")
+    elif entry.note and entry.state in (State.FAILED, State.OUT_OF_ORDER, State.UNFINISHED):
         notes.append(entry.note[0].upper() + entry.note[1:])
     return tuple(notes)
 
@@ -279,6 +348,8 @@ def _who_may(look: Look, visitor: Visitor) -> str | None:
     blocked = plan.first_obstacle(force=False)
     if blocked is None or plan.runnable(force=False, until_blocked=True):
         return None
+    if blocked.unfinished is not None and blocked.unusable:
+        return f"Nothing runs before somebody decided about {blocked.migration.filename}."
     if blocked.unusable:
         return f"Nothing runs before {blocked.migration.filename} is put right."
     able = who_may(Act.FORCE)

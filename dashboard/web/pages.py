@@ -223,6 +223,42 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One decision that fits: what the form sends, what the button says, what follows from it."""
+
+    decision: str
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """A file that waits for a decision.
+
+    Attributes
+    ----------
+    said: what is in doubt. place: the statement, with its line.
+    ways: the decisions that fit and that this person may take. instead: what to read where there are none.
+    shown: hash of the content that is decided about.
+    confirm: the name that has to be typed. fold: the line behind which the form hides until somebody wants it.
+
+    """
+
+    name: FileName
+    href: str
+    sign: Sign
+    said: str
+    place: str | None
+    ways: tuple[Way, ...]
+    instead: str | None
+    shown: str
+    confirm: str | None
+    typed_reason: str
+    fold: str | None
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     """One file beside its rail, newest first."""
 
@@ -234,13 +270,17 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentPage:
-    """`held`: the digest of the plan shown; the script does not swap another plan under the reader's eyes."""
+    """`held`: the digest of the plan shown; the script does not swap another plan under the reader's eyes.
+
+    `done`: what was just decided; `message`: why something was not done.
+    """
 
     frame: Frame
     live: Live
     name: str
     protected: bool
     message: str | None
+    done: str | None
     verdict: Sign
     facts: tuple[str, ...]
     applied: Moment | None
@@ -248,6 +288,9 @@ class EnvironmentPage:
     trouble: ProblemView | None
     stops: tuple[str, ...]
     notices: tuple[str, ...]
+    cases_heading: str
+    cases: tuple[CaseView, ...]
+    resolve_href: str
     steps: tuple[StepView, ...]
     steps_heading: str
     held: str

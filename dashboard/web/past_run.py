@@ -14,6 +14,7 @@ from dashboard.web.pieces import environment_href, migration_href, moment_of, na
 from dashboard.web.signs import happening_of
 
 IN_LEDGER = (Happening.APPLIED, Happening.ADOPTED)
+_REMARKS = (Happening.NOTE, Happening.RESOLVED)
 
 
 def show_past_run(run_id: str) -> RunPage:
@@ -28,10 +29,11 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
     first, last = rows[0], rows[-1]
     applied = [row for row in rows if row.event in IN_LEDGER]
     failed = next((row for row in reversed(rows) if row.event == Happening.FAILED), None)
-    said = _verdict(first.environment, len(applied), failed)
+    decided = next((row for row in rows if row.event == Happening.RESOLVED), None)
+    said = _verdict(first.environment, len(applied), failed, decided)
     return RunPage(
         frame=current.frame(
-            f"{'failed' if failed else 'applied'} · {first.environment} · Rung",
+            f"{'decided' if decided else 'failed' if failed else 'applied'} · {first.environment} · Rung",
             icon="favicon-failed.svg" if failed else "favicon.svg",
         ),
         live=Live(url_for("run.fragment", run_id=run_id), "still", ""),
@@ -46,7 +48,7 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
         reason=first.reason,
         waiting=None,
         files=tuple(_file(row) for row in rows if row.filename and row.event in (*IN_LEDGER, Happening.FAILED)),
-        notes=tuple(row.message for row in rows if row.event == Happening.NOTE and row.message),
+        notes=tuple(row.message for row in rows if row.event in _REMARKS and row.message),
         problem=_problem(failed) if failed else None,
         stopping=None,
         stop_href=None,
@@ -55,7 +57,9 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
     )
 
 
-def _verdict(environment: str, applied: int, failed: HistoryRow | None) -> Sign:
+def _verdict(environment: str, applied: int, failed: HistoryRow | None, decided: HistoryRow | None) -> Sign:
+    if decided:
+        return Sign("done", f"Decided about {decided.filename or environment}", "changed")
     if failed:
         return Sign("failed", f"Failed at {failed.filename}", "danger")
     return Sign("applied", f"Applied {count(applied, 'file')} to {environment}", "good")

@@ -20,6 +20,7 @@ MAY = {
     "environment.show": LOOKERS,
     "environment.fragment": LOOKERS,
     "environment.apply": {Role.OPERATOR, Role.ADMIN},
+    "environment.resolve": {Role.ADMIN},
     "migration.show": LOOKERS,
     "run.show": LOOKERS,
     "run.fragment": LOOKERS,

@@ -1,0 +1,108 @@
+"""Files that wait for a person's decision, as the environment's page shows them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dashboard.core.access import Act, Visitor, who_may
+from dashboard.core.matrix import Look
+from dashboard.core.plan import State
+from dashboard.core.resolving import (
+    Case,
+    Decision,
+    advice_of,
+    case_of,
+    condition,
+    effect,
+    fitting,
+    sentence_of,
+    why_not,
+)
+from dashboard.web.pages import CaseView, Way
+from dashboard.web.pieces import migration_href, name_of
+from dashboard.web.signs import STATES
+
+MOST = 20  # edited files that are offered; more of them are a matter for a shell
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What somebody typed into the form of one file, when it was refused."""
+
+    filename: str = ""
+    reason: str = ""
+
+
+def cases_of(look: Look, visitor: Visitor, typed: Typed) -> tuple[CaseView, ...]:
+    """Unfinished files first, because nothing runs before them; then edited ones."""
+    if look.plan is None:
+        return ()
+    found = (case_of(look.plan, entry.filename) for entry in look.plan.entries if entry.state in _STATES)
+    cases = sorted((case for case in found if case and case.open), key=lambda case: case.state is State.EDITED)
+    able = not look.not_reachable and visitor.may(Act.RESOLVE, look.environment.name)
+    return tuple(_view(case, look, typed, able=able) for case in cases[:MOST])
+
+
+_STATES = (State.UNFINISHED, State.EDITED)
+
+
+def _view(case: Case, look: Look, typed: Typed, *, able: bool) -> CaseView:
+    edited = case.state is State.EDITED
+    mine = typed.filename == case.filename
+    ways = tuple(_ways(case)) if able else ()
+    return CaseView(
+        name=name_of(case.filename),
+        href=migration_href(case.filename),
+        sign=STATES[case.state],
+        said=sentence_of(case),
+        place=_place(case),
+        ways=ways,
+        instead=_instead(case, look, able=able),
+        shown=case.migration.raw_hash if case.migration else "",
+        confirm=look.environment.name if look.environment.policies.protected and ways else None,
+        typed_reason=typed.reason if mine else "",
+        fold=f"Accept this content on {case.environment}…" if edited and ways else None,
+        open=mine,
+    )
+
+
+def _ways(case: Case) -> Iterator[Way]:
+    for decision in fitting(case):
+        when, what = condition(case, decision), effect(case, decision)
+        text = f"{when}: {what[0].lower()}{what[1:]}" if when else what
+        yield Way(str(decision), _label(case, decision), text)
+
+
+def _label(case: Case, decision: Decision) -> str:
+    """What the button says."""
+    left = case.unfinished
+    number = left.interrupted if left else None
+    match decision:
+        case Decision.RETRY:
+            return f"Let statement {number} run again"
+        case Decision.DROP_AND_RETRY:
+            return f"Let {' and '.join(left.left) if left else ''} be dropped, and statement {number} run again"
+        case Decision.MARK_APPLIED:
+            return f"Count statement {number} as done"
+        case _:
+            return "Accept the new text" if left else "Accept this content"
+
+
+def _place(case: Case) -> str | None:
+    """The statement in doubt, with its line."""
+    number = case.unfinished.interrupted if case.unfinished else None
+    if number is None or case.script is None or case.changed:
+        return None
+    return next((f"line {one.line}: {one.first_line}" for one in case.script.statements if one.index == number), None)
+
+
+def _instead(case: Case, look: Look, *, able: bool) -> str | None:
+    """What to read where there is no button."""
+    if look.not_reachable:
+        return "Nothing can be decided while the database does not answer."
+    if not fitting(case):
+        no = why_not(case, Decision.RETRY)
+        return no.advice if no else advice_of(case)
+    if not able:
+        able_ones = who_may(Act.RESOLVE)
+        return f"{able_ones[0].upper()}{able_ones[1:]} may decide this on {case.environment}."
+    return None
