@@ -26,6 +26,7 @@ from dashboard.core.resolving import (
 from dashboard.core.words import problem_lines
 from dashboard.services.resolve import Ending, Resolution, Wanted
 from dashboard.services.resolve import resolve as write_down
+from dashboard.services.same_database import Accepted, accept
 
 _CODES = {
     Ending.RESOLVED: DONE,
@@ -45,6 +46,11 @@ _CODES = {
 @click.option("--drop-and-retry", is_flag=True, help="The same, after the INVALID index that it left was dropped.")
 @click.option("--mark-applied", is_flag=True, help="The interrupted statement counts as done.")
 @click.option("--accept-edit", is_flag=True, help="The present content counts as what was applied, or begun.")
+@click.option(
+    "--same-database",
+    is_flag=True,
+    help="Without FILE: the database, which is another one than at the last run, is the one that is meant.",
+)
 @click.option("--reason", metavar="TEXT", help="Why; it goes into the history.")
 @lock_wait
 @click.argument("filename", metavar="[FILE]", required=False)
@@ -59,9 +65,13 @@ def resolve(
     as_json: bool,
     **decisions: bool,
 ) -> int:
-    decision = _decision(decisions, filename, reason)
+    same_database = decisions.pop("same_database")
+    decision = None if same_database else _decision(decisions, filename, reason)
     settings = settings_of(config, directory)
     environment = chosen(settings, name)
+    if same_database:
+        _only_the_database(decisions, filename, reason)
+        return _tell_database(accept(environment, person(), reason or "", lock_wait), as_json=as_json)
     if decision is None:
         return _show(services_of(settings).compare.look(environment.name), filename, as_json=as_json)
     read = services_of(settings).folder.read
@@ -85,6 +95,13 @@ def _decision(given: dict[str, bool], filename: str | None, reason: str | None) 
             f'{asked[0].option} needs --reason "…": it goes into the history, for whoever asks later.'
         )
     return asked[0]
+
+
+def _only_the_database(given: dict[str, bool], filename: str | None, reason: str | None) -> None:
+    if filename is not None or any(given.values()):
+        raise click.UsageError("--same-database is about the database; decide about files one by one, afterwards.")
+    if not (reason or "").strip():
+        raise click.UsageError('--same-database needs --reason "…": it goes into the history, for whoever asks later.')
 
 
 def _name_in(path: str) -> str:
@@ -177,4 +194,17 @@ def _tell(resolution: Resolution, *, as_json: bool) -> int:
         complain(f"{resolution.environment}: {resolution.ending}.")
         lines = problem_lines(resolution.problem)
         complain("\n".join(lines if resolution.problem.filename else lines[1:]))
+    return code
+
+
+def _tell_database(accepted: Accepted, *, as_json: bool) -> int:
+    code = _CODES[accepted.ending]
+    if as_json:
+        say_json({name: getattr(accepted, name) for name in Accepted.__slots__} | {"exit_code": code})
+    elif accepted.ending is Ending.RESOLVED:
+        say(f"{accepted.environment}: {accepted.said}")
+        say(f"Now look: rung check --env {accepted.environment}")
+    elif accepted.problem:
+        complain(f"{accepted.environment}: {accepted.ending}.")
+        complain("\n".join(problem_lines(accepted.problem)[1:]))
     return code

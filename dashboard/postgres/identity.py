@@ -9,8 +9,11 @@ from dashboard.postgres.observe import Survey
 
 def to_remember(author: Author, known: Survey) -> tuple[Message, ...]:
     """What adds it to the history, where the history says something else or nothing yet. Under the lock."""
-    if known.identified:
-        return ()
+    return () if known.identified else (history.QUEUE, history.append(author, entry(known)))
+
+
+def entry(known: Survey) -> Entry:
+    """Which database it is, and which one it was before."""
     moved = known.picture.moved
     remark = f"{known.identity}; before: {moved.was}" if moved else str(known.identity)
-    return (history.QUEUE, history.append(author, Entry(Happening.IDENTIFIED, remark=remark)))
+    return Entry(Happening.IDENTIFIED, remark=remark)
