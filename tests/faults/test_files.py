@@ -50,7 +50,10 @@ def shown(environment: Environment, path: Path) -> str:
 @pytest.mark.fault(61)
 def test_an_edited_file_is_named_with_when_it_was_applied_and_by_whom(environment: Environment, three: Path) -> None:
     run(environment, three)
-    (when,) = ask(environment, "SELECT to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') FROM _migrations_applied LIMIT 1")[0]
+    (when,) = ask(
+        environment,
+        "SELECT to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') FROM _migrations_applied LIMIT 1",
+    )[0]
     with (three / NAMES[1]).open("a") as file:
         file.write(" ")
     (three / "004_more.sql").write_text(noted("004_more.sql"))
