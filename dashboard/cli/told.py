@@ -1,11 +1,13 @@
 """What a run reports, as lines: with a progress bar on a terminal, plain elsewhere, nothing beside JSON."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dashboard.cli.shown import say
 from dashboard.core.events import (
+    Blocked,
     Event,
     FileApplied,
     FileFailed,
@@ -17,11 +19,12 @@ from dashboard.core.events import (
     Reporter,
     StatementDone,
     WaitingForLock,
+    Working,
     silence,
 )
 from dashboard.core.run import LockHolder
 from dashboard.core.text import visible
-from dashboard.core.words import absolute, count, span
+from dashboard.core.words import absolute, count, joined, span
 
 _CALM = 10.0  # seconds between two lines about the same wait
 _LONG = 5.0  # seconds; a statement that took longer gets a line of its own
@@ -41,16 +44,20 @@ def teller(environment: str, *, quiet: bool) -> Iterator[Reporter]:
         yield _lines(environment, say)
 
 
-def _lines(environment: str, write: Say) -> Reporter:
-    """A reporter that writes lines, and of a wait only now and then one."""
-    waited = -_CALM
+def _lines(environment: str, write: Say, *, progress: bool = True) -> Reporter:
+    """A reporter that writes lines, and of what goes on for long only now and then one."""
+    waited, worked = -_CALM, -_CALM
 
     def report(event: Event) -> None:
-        nonlocal waited
+        nonlocal waited, worked
         if isinstance(event, WaitingForLock):
             if event.seconds - waited < _CALM:
                 return
             waited = event.seconds
+        if isinstance(event, Working):
+            if not progress or time.monotonic() - worked < _CALM:
+                return
+            worked = time.monotonic()
         line = _line(environment, event)
         if line is not None:
             write(line)
@@ -76,12 +83,34 @@ def _line(environment: str, event: Event) -> str | None:
                 f"  retry    {event.filename}  (attempt {event.attempt} of {event.attempts}: {event.message}; "
                 f"again in {span(event.pause)})"
             )
+        case Blocked() if event.blockers or event.stuck:
+            return "\n".join(_blocked(event))
+        case Working():
+            return f"  working  {event.filename}: {working_text(event)}"
         case OutcomeUnknown():
             return f"  unknown  {event.filename}  (outcome unknown, checking: {event.reason})"
         case Notice():
             return f"  note     {event.filename or environment}: {event.message}"
         case _:
             return None
+
+
+def _blocked(event: Blocked) -> Iterator[str]:
+    if event.blockers:
+        who = joined([str(one) for one in event.blockers])
+        yield f"  waiting  {event.filename}: for {span(event.waited or 0)} so far, for {who}"
+    if event.stuck:
+        longest = f"{count(len(event.stuck), 'session')}, the longest for {span(event.longest)}"
+        yield f"  in the way  {event.filename}: others wait for it ({longest})"
+
+
+def working_text(event: Working) -> str:
+    """`CREATE INDEX, building index: 45 % (1,234 of 5,000 blocks)`."""
+    percent = f"{event.percent} %" if event.percent is not None else ""
+    counted = f"({event.counted})" if percent and event.counted else event.counted
+    far = " ".join(filter(None, (percent, counted)))
+    lockers = f"; it waits for {joined([str(one) for one in event.lockers])}" if event.lockers else ""
+    return f"{event.command}, {event.phase}{f': {far}' if far else ''}{lockers}"
 
 
 def holder_text(holder: LockHolder | None) -> str:
@@ -101,7 +130,9 @@ def _on_a_terminal(environment: str) -> Iterator[Reporter]:
     with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task(environment, total=None)
         lines = _lines(
-            environment, lambda line: bar.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+            environment,
+            lambda line: bar.console.print(visible(line), markup=False, highlight=False, soft_wrap=True),
+            progress=False,  # the bar has it
         )
 
         def report(event: Event) -> None:
@@ -113,6 +144,10 @@ def _on_a_terminal(environment: str) -> Iterator[Reporter]:
                     bar.update(task, description=event.filename, total=event.total, completed=event.index - 1)
                 case StatementDone():
                     bar.update(task, description=f"{event.filename}, {count(event.statement, 'statement')} done")
+                case Blocked() if event.waited is not None:
+                    bar.update(task, description=f"{event.filename}, waiting for others")
+                case Working():
+                    bar.update(task, description=visible(f"{event.filename}, {working_text(event)}"))
                 case FileApplied():
                     bar.advance(task)
                 case _:

@@ -95,6 +95,8 @@ class Stuck:
 class Blocked:
     """Who is in the way of a statement, and whom it is in the way of itself. Both empty: that is over.
 
+    Reported when it changes.
+
     Attributes
     ----------
     waited: seconds that the statement has waited; None where it works, and others wait for what it has locked.
@@ -106,6 +108,11 @@ class Blocked:
     waited: float | None = None
     blockers: tuple[Blocker, ...] = ()
     stuck: tuple[Stuck, ...] = ()
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the first of those who are stuck has waited."""
+        return max((one.seconds for one in self.stuck), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,13 @@ class Working:
     @property
     def percent(self) -> int | None:
         return min(100, self.done * 100 // self.total) if self.total else None
+
+    @property
+    def counted(self) -> str:
+        """`1,234 of 5,000 blocks`; nothing where nothing is counted."""
+        if self.total:
+            return f"{self.done:,} of {self.total:,} {self.unit}"
+        return f"{self.done:,} {self.unit}" if self.done else ""
 
 
 @dataclass(frozen=True, slots=True)

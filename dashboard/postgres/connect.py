@@ -47,7 +47,9 @@ _TRANSPORT = {
 }
 
 
-def connect(environment: Environment, *, purpose: str, autocommit: bool = True) -> Connection:
+def connect(
+    environment: Environment, *, purpose: str, autocommit: bool = True, beside: Connection | None = None
+) -> Connection:
     """A session of our own: only `pg_catalog` on its path, ISO dates, UTC. One round trip more than `dial`.
 
     Raises
@@ -57,7 +59,7 @@ def connect(environment: Environment, *, purpose: str, autocommit: bool = True) 
     Unusable: a pooler lends every transaction another session.
 
     """
-    connection = dial(environment, purpose=purpose)
+    connection = dial(environment, purpose=purpose, beside=beside)
     try:
         if connection.execute(own_session(connection).encode()).fetchone() is None:
             _settle(environment, connection)

@@ -123,11 +123,11 @@ class Eye:
         version = connection.info.server_version
         self.asked_at: float | None = None
         self._pgconn = connection.pgconn
-        self._question, self._modest = _question(pid, version), _question(pid, version, progress=False)
+        self.question, self._modest = _question(pid, version), _question(pid, version, progress=False)
 
     def ask(self) -> None:
         """Raises psycopg.Error where the connection is lost."""
-        self._pgconn.send_query(self._question)
+        self._pgconn.send_query(self.question)
         self._pgconn.flush()
         self.asked_at = time.monotonic()
 
@@ -145,7 +145,7 @@ class Eye:
                 value = result.get_value(0, 0) if result.ntuples else None
                 look = Look(there=False) if value is None else _seen(json.loads(value))
             else:
-                self._question = self._modest  # a later version may have changed one of the views
+                self.question = self._modest  # a later version may have changed one of the views
                 look = Look(there=True, busy=True)
         return None
 

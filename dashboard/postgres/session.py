@@ -224,8 +224,9 @@ class Session:
         return landing, watch
 
     def _watch(self, filename: str | None, limit: Limit | None = None) -> Watch:
-        another = partial(connect, self.environment, purpose="watch")
-        return Watch(self.working(), self.controlling, another, self.stop, self.report, filename, limit)
+        beside = self.working()
+        another = partial(connect, self.environment, purpose="watch", beside=beside)
+        return Watch(beside, self.controlling, another, self.stop, self.report, filename, limit)
 
     def _fly(
         self, legs: Iterable[Leg], watch: Watch, answered: Answered = nobody, prepared: Prepared | None = None

@@ -106,7 +106,7 @@ class Watch:
 
     def turn_to(self, filename: str) -> None:
         """The file before is in: what is seen from now on concerns this one."""
-        self.blockers, self.remarks = (), ()
+        self.blockers, self.remarks, self._cancel_at = (), (), 0.0
         self._teller = self._teller.of(filename)
 
     def close(self) -> None:

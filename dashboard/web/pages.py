@@ -272,7 +272,7 @@ class Rung:
 class EnvironmentPage:
     """`held`: the digest of the plan shown; the script does not swap another plan under the reader's eyes.
 
-    `done`: what was just decided; `message`: why something was not done.
+    `cases`: files that stopped half-way; `edited`: applied files that changed since. `done`: what was just decided; `message`: why something was not done.
     """
 
     frame: Frame
@@ -288,8 +288,8 @@ class EnvironmentPage:
     trouble: ProblemView | None
     stops: tuple[str, ...]
     notices: tuple[str, ...]
-    cases_heading: str
     cases: tuple[CaseView, ...]
+    edited: tuple[CaseView, ...]
     resolve_href: str
     steps: tuple[StepView, ...]
     steps_heading: str
@@ -317,8 +317,43 @@ class StatementView:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionView:
+    """Another session: what it is called, and what else is known of it."""
+
+    name: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """Sessions that wait for each other. `since`: of the sentence; its `ago` is the bare span."""
+
+    said: str
+    since: Moment | None
+    sessions: tuple[SessionView, ...]
+    more: str | None
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeterView:
+    """How far a statement is. `percent`: None where nobody knows."""
+
+    phase: str
+    percent: int | None
+    counted: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileView:
-    """One file of a run. `earlier`: how many finished statements are not listed, in words."""
+    """One file of a run.
+
+    Attributes
+    ----------
+    earlier: how many finished statements are not listed, in words.
+    meter, queues: of the statement that runs: how far it is, whom it waits for, and who waits for it.
+
+    """
 
     name: FileName
     href: str
@@ -329,6 +364,8 @@ class FileView:
     earlier: str | None
     statements: tuple[StatementView, ...]
     later: str | None
+    meter: MeterView | None = None
+    queues: tuple[QueueView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dashboard.core.events import (
+    Blocked,
     FileApplied,
     FileFailed,
     FileRetrying,
@@ -14,6 +15,7 @@ from dashboard.core.events import (
     Planned,
     StatementDone,
     WaitingForLock,
+    Working,
 )
 from dashboard.core.progress import StoredEvent
 from dashboard.core.run import Problem
@@ -22,7 +24,14 @@ from dashboard.core.words import span
 
 @dataclass(slots=True)
 class FileProgress:
-    """One file of a run so far. `state`: waiting, running, applied, failed, unknown."""
+    """One file of a run so far.
+
+    Attributes
+    ----------
+    state: waiting, running, applied, failed, unknown.
+    blocked, blocked_at, working: what the newest look at its running statement saw, and when.
+
+    """
 
     filename: str
     state: str = "waiting"
@@ -34,6 +43,9 @@ class FileProgress:
     seconds: float | None = None
     notes: list[str] = field(default_factory=list)
     problem: Problem | None = None
+    blocked: Blocked | None = None
+    blocked_at: datetime | None = None
+    working: Working | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +84,8 @@ def _add(progress: Progress, stored: StoredEvent) -> None:
         case (
             FileStarted()
             | StatementDone()
+            | Blocked()
+            | Working()
             | FileRetrying()
             | FileApplied()
             | FileFailed()
@@ -84,7 +98,13 @@ def _add(progress: Progress, stored: StoredEvent) -> None:
 
 def _add_to_file(file: FileProgress, stored: StoredEvent) -> None:
     event = stored.event
+    if not isinstance(event, Blocked | Working | Notice):
+        file.blocked = file.working = None
     match event:
+        case Blocked():
+            file.blocked, file.blocked_at = event if event.blockers or event.stuck else None, stored.at
+        case Working():
+            file.working = event
         case FileStarted():
             file.state, file.started_at, file.transactional = "running", stored.at, event.transactional
             file.first_lines, file.resume_after, file.done = event.first_lines, event.resume_after, {}
@@ -92,7 +112,7 @@ def _add_to_file(file: FileProgress, stored: StoredEvent) -> None:
             file.done[event.statement] = event.seconds
         case FileRetrying():
             file.notes.append(
-                f"Attempt {event.attempt} of {event.attempts} met {event.sqlstate}: {event.message}. "
+                f"Attempt {event.attempt} of {event.attempts} did not go through: {event.message} ({event.sqlstate}). "
                 f"Rolled back; tried again after {span(event.pause)}."
             )
             file.done = {}

@@ -1,19 +1,34 @@
 """One run: what is happening, live, and how it ended."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, Response, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act
 from dashboard.core.errors import NotAllowed, NotFound
+from dashboard.core.events import Blocker, Stuck, Working
 from dashboard.core.plan import State
 from dashboard.core.progress import RunState, RunView
 from dashboard.core.run import LockHolder, Outcome
 from dashboard.core.words import count, passed, span
 from dashboard.web import current
-from dashboard.web.pages import FileView, Frame, Link, Live, Moment, ProblemView, RunPage, Sign, StatementView
+from dashboard.web.pages import (
+    FileView,
+    Frame,
+    Link,
+    Live,
+    MeterView,
+    Moment,
+    ProblemView,
+    QueueView,
+    RunPage,
+    SessionView,
+    Sign,
+    StatementView,
+)
 from dashboard.web.past_run import show_past_run
 from dashboard.web.pieces import (
     environment_href,
@@ -31,6 +46,7 @@ views = Blueprint("run", __name__)
 
 PATIENCE = 8.0  # seconds after which a run that no worker took deserves a word
 SILENCE = 30.0  # seconds without a sign of life from the worker that deserve one too
+SHOWN = 5  # sessions of a queue; the others are counted
 WINDOW = 12  # statements listed before and after the one that matters
 FILE_SIGNS = {
     "waiting": Sign("pending", "pending", "waiting"),
@@ -182,9 +198,19 @@ def _waiting(run: RunView, progress: Progress) -> str | None:
         quiet = passed(run.heard_at, run.now)
         return f"No sign of life from the worker for {quiet}. The next worker to come takes the run up from the target."
     if progress.waiting is None:
-        return None
+        return _held_up(progress)
     holder = holder_words(progress.waiting.holder)
     return f"Waiting for {span(progress.waiting.seconds)}: {holder} holds the lock on {run.environment}."
+
+
+def _held_up(progress: Progress) -> str | None:
+    """Also at the top, for whoever reads a long page."""
+    file = next((file for file in progress.files.values() if file.blocked and file.state == "running"), None)
+    if file is None or file.blocked is None or not file.blocked.blockers:
+        return None
+    first, *others = file.blocked.blockers
+    more = f" and {count(len(others), 'other session')}" if others else ""
+    return f"{file.filename} waits for {_blocker(first).name} (process {first.pid}){more}."
 
 
 def holder_words(holder: LockHolder | None) -> str:
@@ -233,7 +259,66 @@ def _file(file: FileProgress, run: RunView) -> FileView:
         earlier=earlier,
         statements=statements,
         later=later,
+        meter=_meter(file.working) if file.working and _runs(file, run) else None,
+        queues=tuple(_queues(file, run)) if _runs(file, run) else (),
     )
+
+
+def _runs(file: FileProgress, run: RunView) -> bool:
+    return file.state == "running" and run.state is not RunState.ENDED
+
+
+def _meter(working: Working) -> MeterView:
+    return MeterView(f"{working.command}: {working.phase}", working.percent, working.counted)
+
+
+def _queues(file: FileProgress, run: RunView) -> Iterator[QueueView]:
+    """Whom the statement that runs waits for, and who waits for it."""
+    blocked = file.blocked
+    if blocked is None or file.blocked_at is None:
+        return
+    if blocked.blockers:
+        held = "a transaction to end" if file.working and file.working.lockers else "a lock"
+        yield QueueView(
+            said=f"Waits for {held}",
+            since=_since(file.blocked_at, blocked.waited or 0, run),
+            sessions=tuple(map(_blocker, blocked.blockers[:SHOWN])),
+            more=_more(len(blocked.blockers)),
+            then="",
+        )
+    if blocked.stuck:
+        waits = blocked.waited is not None and not (file.working and file.working.lockers)
+        yield QueueView(
+            said=f"{count(len(blocked.stuck), 'session')} {'stuck' if waits else 'waiting'} behind it",
+            since=_since(file.blocked_at, blocked.longest, run),
+            sessions=tuple(_stuck(one) for one in blocked.stuck[:SHOWN]),
+            more=_more(len(blocked.stuck)),
+            then="It makes room for them in a moment: rolled back, then tried again." if waits else "",
+        )
+
+
+def _since(at: datetime, seconds: float, run: RunView) -> Moment:
+    """When it began, by home's clock."""
+    began = at - timedelta(seconds=seconds)
+    return replace(moment_of(began, run.now), ago=passed(began, run.now))
+
+
+def _more(number: int) -> str | None:
+    return f"and {count(number - SHOWN, 'more session')}" if number > SHOWN else None
+
+
+def _blocker(one: Blocker) -> SessionView:
+    if not one.pid:
+        return SessionView("a prepared transaction", ("see pg_prepared_xacts",))
+    facts = [f"process {one.pid}", one.user and f"user {one.user}", one.state]
+    facts.append(f"transaction open for {span(one.age)}" if one.age is not None else "")
+    facts.append(f"last query at {one.query_since.astimezone(UTC):%H:%M:%S} UTC" if one.query_since else "")
+    return SessionView(one.application or "a session without a name", tuple(filter(None, facts)))
+
+
+def _stuck(one: Stuck) -> SessionView:
+    facts = (f"process {one.pid}", one.user and f"user {one.user}", f"waited {span(one.seconds)}")
+    return SessionView(one.application or "a session without a name", tuple(filter(None, facts)))
 
 
 def _statements(file: FileProgress, *, over: bool) -> tuple[tuple[StatementView, ...], str | None, str | None]:
