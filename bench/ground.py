@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from bench.files import SampleFile, write_files
-from dashboard.core.environment import Environment, Secret
+from dashboard.core.environment import Environment, Policies, Policy, Secret
 from dashboard.postgres import embedded
 
 VARIABLE = "RUNG_BENCH_URL"
@@ -124,7 +124,7 @@ def expect_applied(url: Secret, count: int) -> None:
 
 
 def environment(url: Secret, name: str = "local", position: int = 0) -> Environment:
-    return Environment(name, position, url)
+    return Environment(name, position, url, policies=Policies(moved=Policy.WARN))  # it may be a copy of another
 
 
 def _libpq_variables(url: Secret) -> dict[str, str]:

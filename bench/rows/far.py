@@ -59,7 +59,7 @@ def measure(ground: Ground) -> Group:
             Line("Rung inside, from reading the folder to the end", taken["inside"]),
             Line("Rung inside, through the proxy without delay", taken["near"]),
             Line("round trips in all", trips, ""),
-            Line("round trips per file", tuple(each / len(files) for each in trips), ""),
+            Line("round trips per file", tuple(each / len(files) for each in trips), "", bound=Bound(1.3)),
         ),
         NOTES,
     )
