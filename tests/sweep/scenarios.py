@@ -84,4 +84,4 @@ FAILING = Scenario(
     fails="002_no.sql",
     corrected=noted("002_no.sql"),
 )
-ALL = (SMALL, OWN_FRAME, EMPTY, FAILING)
+ALL = (SMALL, OWN_FRAME, PIECEMEAL, EMPTY, FAILING)

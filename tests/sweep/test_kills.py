@@ -1,6 +1,7 @@
 """The kill sweep: the kernel kills `rung migrate` at every piece it sends over the network, and at every answer."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -10,12 +11,14 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import pytest
 
 from dashboard.core.environment import Environment, Secret
+from dashboard.core.resolving import Decision
 from dashboard.core.run import Outcome
 from dashboard.postgres.embedded import EmbeddedServer
 from dashboard.services.apply import apply
 from tests.conftest import MakeDatabase
 from tests.oracle import ORDER, ask, assert_consistent, assert_nothing_half, folder_of
 from tests.sweep import scenarios
+from tests.sweep.resolving import settled
 from tests.sweep.scenarios import Scenario
 from tests.sweep.victim import KILLED, Victim, killed_at, ready
 
@@ -68,39 +71,48 @@ def test_a_runner_killed_at_any_piece_leaves_nothing_that_the_next_run_does_not_
 ) -> None:
     for name, text in scenario.folder:
         (tmp_path / name).write_text(text)
-    template = prepared(scenario, make_database)
     seen: list[int] = []
+    decided: Counter[Decision] = Counter()
     for number, victim in enumerate(victims, 1):
-        environment = as_sweeper(make_database(template), canary)
+        environment = prepared(as_sweeper(make_database(), canary), scenario)
         assert environment.url
         victim.tell(tmp_path, "migrate", "--dir", ".", DATABASE_URL=environment.url.reveal())
         said = victim.said()
         piecemeal = "002_index.sql" if scenario is scenarios.PIECEMEAL else ""
         assert_nothing_half(environment, piecemeal=piecemeal, said=said.text)
         seen.append(said.code)
-        finish(environment, scenario, number)
+        finish(environment, scenario, number, decided)
         server.drop_database(urlsplit(environment.url.reveal()).path[1:])
         if said.code != KILLED:
             break
     assert seen[:-1] == [KILLED] * (len(seen) - 1)
     assert seen[-1] == (1 if scenario.fails else 0), said.text
     assert len(seen) > 10
-    record_property("told", f"kill sweep, {request.node.callspec.id}: {len(seen) - 1} kill points, 0 divergences")
+    if scenario is scenarios.PIECEMEAL:
+        assert decided[Decision.RETRY]
+        assert decided[Decision.MARK_APPLIED] or request.node.callspec.id.startswith("sendto")
+    record_property(
+        "told",
+        f"kill sweep, {request.node.callspec.id}: {len(seen) - 1} kill points, 0 divergences{decisions(decided)}",
+    )
 
 
-def prepared(scenario: Scenario, make_database: MakeDatabase) -> str:
-    """The name of a database with the files that were there before."""
-    url = make_database()
+def decisions(decided: Counter[Decision]) -> str:
+    return "".join(f", {times} x {decision}" for decision, times in decided.items())
+
+
+def prepared(environment: Environment, scenario: Scenario) -> Environment:
+    """With the files that were there before."""
     if scenario.before:
-        result = apply(Environment("local", 0, url), lambda: folder_of(*scenario.before), ORDER)
+        result = apply(environment, lambda: folder_of(*scenario.before), ORDER)
         assert result.outcome is Outcome.APPLIED, result.problem
-    return urlsplit(url.reveal()).path[1:]
+    return environment
 
 
-def finish(environment: Environment, scenario: Scenario, number: int) -> None:
+def finish(environment: Environment, scenario: Scenario, number: int, decided: Counter[Decision]) -> None:
     """Run again until it is through; a person decides where Rung must not."""
-    order = replace(ORDER, lock_wait=30)
-    result = apply(environment, lambda: folder_of(*scenario.folder), order)
+    order, folder = replace(ORDER, lock_wait=30), folder_of(*scenario.folder)
+    result = settled(environment, folder, lambda: apply(environment, lambda: folder, order), decided)
     expected = (Outcome.FAILED,) if scenario.fails else (Outcome.APPLIED, Outcome.NOTHING)
     assert result.outcome in expected, (number, result.problem)
     assert_consistent(environment, scenario.reachable)
