@@ -156,7 +156,7 @@ def _lines(case: Case) -> Iterator[str]:
 def _interrupted(case: Case) -> list[str]:
     """The statement in doubt, with its place in the file."""
     number = case.unfinished.interrupted if case.unfinished else None
-    statements = case.script.statements if case.script and not case.changed else ()
+    statements = case.script.statements if case.script and case.same_text else ()
     return [f"line {one.line}: {one.first_line}" for one in statements if one.index == number]
 
 

@@ -229,7 +229,7 @@ def _newer_applied(newest: int) -> str:
 
 
 def _unfinished_note(file: UnfinishedFile, migration: Migration | None) -> str:
-    done = f"stopped after {file.statements_done} finished statements"
+    done = f"stopped after {file.statements_done} finished statement{'' if file.statements_done == 1 else 's'}"
     if migration is None:
         return f"{done}, and no longer in the folder"
     if file.drop and file.interrupted is None:

@@ -67,10 +67,14 @@ class Case:
     @property
     def changed(self) -> bool:
         """Whether the text of a file that was begun is another one now, and some of the old one is done."""
-        left = self.unfinished
-        if left is None or self.migration is None or left.statements_done == 0:
-            return False
-        return left.normalised_hash != self.migration.normalised_hash
+        return bool(self.unfinished and self.unfinished.statements_done and self.migration and not self.same_text)
+
+    @property
+    def same_text(self) -> bool:
+        """Whether the text is the one that was begun."""
+        return bool(
+            self.unfinished and self.migration and self.unfinished.normalised_hash == self.migration.normalised_hash
+        )
 
     @property
     def is_last(self) -> bool:
@@ -202,7 +206,7 @@ def _no_drop(_case: Case, left: UnfinishedFile) -> No | None:
 
 
 def _no_mark(case: Case, left: UnfinishedFile) -> No | None:
-    if case.migration is not None and left.normalised_hash != case.migration.normalised_hash:
+    if not case.same_text:
         return No("its text was changed after it was begun", "Put the old text back first.")
     if left.done is False or left.left:
         message = f"statement {left.interrupted} is not done: {' '.join(left.evidence)}"
@@ -249,10 +253,10 @@ def effect(case: Case, decision: Decision) -> str:
     number = left.interrupted if left else None
     match decision:
         case Decision.RETRY:
-            return f"The next run executes statement {number} again."
+            return f"The next run {_again(case)}."
         case Decision.DROP_AND_RETRY:
             names = " and ".join(left.left) if left else ""
-            return f"The next run drops the INVALID index {names}, then executes statement {number} again."
+            return f"The next run drops the INVALID index {names}, then {_again(case)}."
         case Decision.MARK_APPLIED if case.is_last:
             return f"Statement {number} counts as done, and the file is recorded as applied at once."
         case Decision.MARK_APPLIED:
@@ -261,6 +265,15 @@ def effect(case: Case, decision: Decision) -> str:
             return f"Its present text counts as what was begun; the next run goes on after {_first(left)}."
         case _:
             return "Its present content counts as what was applied; nothing runs."
+
+
+def _again(case: Case) -> str:
+    left = case.unfinished
+    if left is None or case.same_text:
+        return f"executes statement {left.interrupted if left else None} again"
+    if left.statements_done == 0:
+        return "executes the changed file from its start"
+    return "goes on, once the changed text is accepted too"
 
 
 def _first(left: UnfinishedFile) -> str:
@@ -293,7 +306,9 @@ def sentence_of(case: Case) -> str:
     if left.interrupted is None:
         are = "statement is" if left.statements_done == 1 else f"{left.statements_done} statements are"
         return f"Its first {are} done, and its text was changed since."
-    return " ".join((f"Statement {left.interrupted} was started, and its end is not known.", *left.evidence))
+    changed = () if case.same_text or case.migration is None else ("The text of the file was changed since.",)
+    started = f"Statement {left.interrupted} was started, and its end is not known."
+    return " ".join((started, *left.evidence, *changed))
 
 
 def advice_of(case: Case) -> str:

@@ -21,7 +21,7 @@ from dashboard.web.pages import CaseView, Way
 from dashboard.web.pieces import migration_href, name_of
 from dashboard.web.signs import STATES
 
-MOST = 20  # edited files that are offered; more of them are a matter for a shell
+MOST = 20  # files that are offered; more of them are a matter for a shell
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,14 @@ class Typed:
     reason: str = ""
 
 
-def cases_of(look: Look, visitor: Visitor, typed: Typed) -> tuple[CaseView, ...]:
-    """Unfinished files first, because nothing runs before them; then edited ones."""
+def cases_of(look: Look, state: State, visitor: Visitor, typed: Typed) -> tuple[CaseView, ...]:
+    """The files in that state about which somebody has to decide, or may."""
     if look.plan is None:
         return ()
-    found = (case_of(look.plan, entry.filename) for entry in look.plan.entries if entry.state in _STATES)
-    cases = sorted((case for case in found if case and case.open), key=lambda case: case.state is State.EDITED)
+    found = (case_of(look.plan, entry.filename) for entry in look.plan.entries if entry.state is state)
+    cases = [case for case in found if case and case.open][:MOST]
     able = not look.not_reachable and visitor.may(Act.RESOLVE, look.environment.name)
-    return tuple(_view(case, look, typed, able=able) for case in cases[:MOST])
-
-
-_STATES = (State.UNFINISHED, State.EDITED)
+    return tuple(_view(case, look, typed, able=able) for case in cases)
 
 
 def _view(case: Case, look: Look, typed: Typed, *, able: bool) -> CaseView:
@@ -90,7 +87,7 @@ def _label(case: Case, decision: Decision) -> str:
 def _place(case: Case) -> str | None:
     """The statement in doubt, with its line."""
     number = case.unfinished.interrupted if case.unfinished else None
-    if number is None or case.script is None or case.changed:
+    if number is None or case.script is None or not case.same_text:
         return None
     return next((f"line {one.line}: {one.first_line}" for one in case.script.statements if one.index == number), None)
 

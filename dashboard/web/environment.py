@@ -177,7 +177,8 @@ def make_page(
     choices = _choices(plan, look, visitor, typed_reason) if plan and not running else ()
     rungs, older = _rungs(plan.entries if plan else ())
     said = _verdict(look, visitor)
-    cases = () if running else cases_of(look, visitor, typed or Typed())
+    cases = () if running else cases_of(look, State.UNFINISHED, visitor, typed or Typed())
+    edited = () if running else cases_of(look, State.EDITED, visitor, typed or Typed())
     page = EnvironmentPage(
         frame=replace(
             frame, title=f"{said.word if len(said.word) < 40 else 'stopped'} · {name} · Rung", icon=_icon(look, running)
@@ -194,8 +195,8 @@ def make_page(
         trouble=_trouble(look),
         stops=plan.stops if plan else (),
         notices=plan.notices if plan else (),
-        cases_heading="Waiting for a decision" if _waits(plan) else "Edited after they were applied",
         cases=cases,
+        edited=edited,
         resolve_href=url_for("environment.resolve", name=name),
         steps=_steps(plan, name) if plan else (),
         steps_heading="What would run, as last seen" if look.not_reachable else "What would run, in this order",
@@ -211,11 +212,6 @@ def make_page(
         history_href=url_for("history.show", environment=name),
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
-
-
-def _waits(plan: Plan | None) -> bool:
-    """Whether a file that stopped half-way keeps others from running."""
-    return any(step.unfinished and step.unusable for step in (plan.steps if plan else ()))
 
 
 def _verdict(look: Look, visitor: Visitor) -> Sign:

@@ -272,7 +272,8 @@ class Rung:
 class EnvironmentPage:
     """`held`: the digest of the plan shown; the script does not swap another plan under the reader's eyes.
 
-    `cases`: files that stopped half-way; `edited`: applied files that changed since. `done`: what was just decided; `message`: why something was not done.
+    `cases`: files that stopped half-way; `edited`: applied files that changed since.
+    `done`: what was just decided; `message`: why something was not done.
     """
 
     frame: Frame

@@ -412,7 +412,7 @@ def test_a_file_whose_statement_was_interrupted_never_runs_blindly() -> None:
 def test_an_unfinished_file_whose_text_was_changed_never_runs_blindly(changed: str) -> None:
     made = plan(folder(A, file("002_i.sql", changed)), picture(applied(A), unfinished=(unfinished(ALONE, 1, None),)))
     assert made.steps[0].unusable
-    assert entry(made, "002_i.sql").note == "stopped after 1 finished statements, and its text was changed since"
+    assert entry(made, "002_i.sql").note == "stopped after 1 finished statement, and its text was changed since"
 
 
 def test_line_ends_are_no_change_for_an_unfinished_file() -> None:
