@@ -17,11 +17,13 @@ from pathlib import Path
 
 from dashboard.core.environment import Environment
 from dashboard.core.migration import Folder
+from dashboard.core.resolving import Decision
 from dashboard.core.run import Outcome
 from dashboard.postgres import embedded
 from dashboard.postgres.embedded import EmbeddedServer
 from dashboard.services.apply import apply
-from tests.oracle import LOG, ORDER, ask, assert_consistent, assert_nothing_half, folder_of, noted
+from tests.oracle import LOG, ORDER, ask, assert_consistent, assert_nothing_half, folder_of, ledger, noted
+from tests.sweep.resolving import settled
 from tests.sweep.victim import KILLED, Victim, ready
 
 DURABLE_IS_NOT_NEEDED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
@@ -42,6 +44,7 @@ class Soak:
     dice: random.Random
     scratch: Path
     counted: Counter[str] = field(default_factory=Counter)
+    decided: Counter[Decision] = field(default_factory=Counter)
 
     def round(self, number: int) -> None:
         """One database: a few runs that are disturbed, and one that is not. Raises AssertionError."""
@@ -54,8 +57,8 @@ class Soak:
         environment = Environment("local", 0, self.server.url(f"soak_{number}"))
         for _ in range(self.dice.randint(1, 5)):
             said = self._disturbed(environment, path)
-            assert_nothing_half(environment, said=said)
-        finish(environment, folder_of(*files))
+            assert_nothing_half(environment, piecemeal=_half_done(environment, files), said=said)
+        finish(environment, folder_of(*files), self.decided)
         assert_consistent(environment, [name for name, _ in files])
         self.server.drop_database(f"soak_{number}")
 
@@ -77,7 +80,7 @@ class Soak:
         ended = [runner.said() for runner in runners]
         self.counted["kills"] += sum(one.code == KILLED for one in ended)
         for one in ended:
-            assert one.code in (KILLED, 0, 1, 4), one  # 4: its session was ended while it looked
+            assert one.code in (KILLED, 0, 1, 3, 4), one  # 3: half done before; 4: its session was ended
             assert "Traceback" not in one.text, one
         return "".join(one.text for one in ended)
 
@@ -97,6 +100,12 @@ class Soak:
         self.counted[what] += len(found)
 
 
+def _half_done(environment: Environment, files: tuple[tuple[str, str], ...]) -> str:
+    """The file that may be half in: the first one that is not in the ledger, if it cannot run in a transaction."""
+    done = ledger(environment)
+    return next((name for name, text in files if name not in done and "CONCURRENTLY" in text), "")
+
+
 def _small(dice: random.Random, name: str) -> str:
     return noted(name)
 
@@ -114,16 +123,26 @@ def _big(dice: random.Random, name: str) -> str:
     return f"{rows}{noted(name)}-- {'x' * dice.randint(0, 300_000)}\n"
 
 
-KINDS = (_small, _small, _framed, _slow, _big)
+def _piecemeal(dice: random.Random, name: str) -> str:
+    index = f"CREATE INDEX CONCURRENTLY ix_{name[:3]} ON t (id);\n"
+    statements = [noted(name), index, "VACUUM t;\n", "SELECT pg_sleep(0.05);\n"]
+    dice.shuffle(statements)
+    return "".join(statements)
 
 
-def finish(environment: Environment, folder: Folder) -> None:
-    """Run undisturbed."""
-    result = apply(environment, lambda: folder, replace(ORDER, lock_wait=60))
+KINDS = (_small, _small, _framed, _slow, _big, _piecemeal)
+
+
+def finish(environment: Environment, folder: Folder, decided: Counter[Decision]) -> None:
+    """Run undisturbed; of several files that stopped half-way, one after the other is decided about."""
+    order = replace(ORDER, lock_wait=60)
+    result = None
+    while result is None or result.outcome is Outcome.REFUSED:
+        result = settled(environment, folder, lambda: apply(environment, lambda: folder, order), decided)
     assert result.outcome in (Outcome.APPLIED, Outcome.NOTHING), result.problem
 
 
-def soak(server: EmbeddedServer, seed: int, kills: int, seconds: float, scratch: Path) -> Counter[str]:
+def soak(server: EmbeddedServer, seed: int, kills: int, seconds: float, scratch: Path) -> Soak:
     """Rounds until so many kills or seconds are over. An AssertionError names seed and round."""
     dice, until = random.Random(seed), time.monotonic() + seconds  # noqa: S311  # dice, not a secret
     with ready(Victim, 4) as victims:
@@ -135,7 +154,7 @@ def soak(server: EmbeddedServer, seed: int, kills: int, seconds: float, scratch:
             except AssertionError as wrong:
                 wrong.add_note(f"seed {seed}, round {running.counted['rounds']}")
                 raise
-    return running.counted
+    return running
 
 
 def main() -> int:
@@ -151,12 +170,13 @@ def main() -> int:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = embedded.place(f"soak-{secrets.token_hex(4)}", scratch)
         stack.callback(embedded.remove, folder)
-        counted = soak(
+        soaked = soak(
             embedded.start(folder, settings=DURABLE_IS_NOT_NEEDED), given.seed, given.kills, given.seconds, scratch
         )
-    others = ", ".join(f"{counted[what]} x {what}" for what in ENDS)
-    print(f"{counted['rounds']} databases; {others}; {time.monotonic() - began:.0f} s")
-    print(f"RUNG soak: {counted['kills']} kills, 0 divergences")
+    others = [f"{soaked.counted[what]} x {what}" for what in ENDS]
+    others += [f"{times} x decided: {decision}" for decision, times in soaked.decided.items()]
+    print(f"{soaked.counted['rounds']} databases; {', '.join(others)}; {time.monotonic() - began:.0f} s")
+    print(f"RUNG soak: {soaked.counted['kills']} kills, 0 divergences")
     return 0
 
 

@@ -15,6 +15,6 @@ from tests.sweep.soak import soak
 def test_runners_killed_at_random_moments_lose_nothing_and_do_nothing_twice(
     server: EmbeddedServer, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    counted = soak(server, secrets.randbelow(1_000_000), 30, 90, tmp_path)
+    counted = soak(server, secrets.randbelow(1_000_000), 30, 90, tmp_path).counted
     assert counted["kills"] >= 10
     record_property("told", f"soak: {counted['kills']} kills, 0 divergences")
