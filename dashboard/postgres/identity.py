@@ -9,7 +9,7 @@ from dashboard.postgres.observe import Survey
 
 def to_remember(author: Author, known: Survey) -> tuple[Message, ...]:
     """What adds it to the history, where the history says something else or nothing yet. Under the lock."""
-    return () if known.identified else (history.QUEUE, history.append(author, entry(known)))
+    return () if known.identified else (history.append(author, entry(known)),)
 
 
 def entry(known: Survey) -> Entry:

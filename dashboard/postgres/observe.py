@@ -234,7 +234,8 @@ def _remarks(found: _Found, pooling: Pooling) -> Iterator[str]:
     named = Counter(row[0] for row in found.ledger)
     nameless = named.pop(None, 0)
     if nameless:
-        yield f"{count(nameless, 'row')} of the ledger without a file name count as nothing."
+        counts = "counts" if nameless == 1 else "count"
+        yield f"{count(nameless, 'row')} of the ledger without a file name {counts} as nothing."
     for name, times in named.items():
         if times > 1:
             yield f"{name} stands {times} times in the ledger; once is enough."

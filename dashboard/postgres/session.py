@@ -57,6 +57,7 @@ _ROLL_BACK = (Message("ROLLBACK", Part.RESET), SYNC)
 _LOCALLY = Message("SET LOCAL synchronous_commit = local", Part.GUARD)
 _ALIVE = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1::pg_catalog.int4)"
 _END = "SELECT pg_catalog.pg_terminate_backend($1::pg_catalog.int4)"
+_MADE_MEANWHILE = ("42P06", "42P07", "23505")  # schema, table or a row of the catalog is there already
 
 
 class Verdict(StrEnum):
@@ -181,17 +182,24 @@ class Session:
             self._held = got
         return got
 
-    def prepare(self) -> None:
-        """Make ledger and history where they are missing. The lock has to be held."""
+    def prepare(self, *, again: bool = True) -> None:
+        """Make ledger and history where they are missing. The lock has to be held.
+
+        again: another ledger's first run in the same database may have made the history meanwhile.
+        """
         ledger = () if self.known.picture.ledger_exists else self.known.ledger.creation()
         exists = self.known.history_schema_exists
         kept = () if self.known.history_exists else history.creation(schema_exists=exists)
         which = identity.to_remember(self.author, self.known)
         if not ledger and not kept and not which:
             return
-        landing = self._fly(transaction([*ledger, *kept, *which]), self._watch(None))
+        landing = self._fly(transaction([history.QUEUE, *ledger, *kept, *which]), self._watch(None))
         if landing.broken is not None:
             self.close_work()
+            if again and landing.broken.sqlstate in _MADE_MEANWHILE:
+                self.look()
+                self.prepare(again=False)
+                return
             raise _cannot_prepare(self.environment, self.known, landing.broken)
         if landing.lost is not None:
             raise _lost(self.environment, "while ledger and history were made", landing.lost.reason)
