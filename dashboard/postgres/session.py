@@ -141,9 +141,11 @@ class Session:
         self._work = None
 
     def close(self) -> None:
-        self.close_work()
-        if self._control is not None:
-            self._control.close()
+        try:
+            self.close_work()
+        finally:  # the lock must not outlive the run
+            if self._control is not None:
+                self._control.close()
 
     @property
     def controlling(self) -> Connection:
