@@ -66,7 +66,7 @@ def explain(
     return Problem(
         environment=environment,
         message=message,
-        advice=f"{kept} {_advice(said, message)}".strip(),
+        advice=f"{kept}{'' if kept.endswith(chr(10)) else ' '}{_advice(said, message)}".strip(),
         filename=migration.filename,
         statement=statement.index if statement else None,
         line=place[0],
