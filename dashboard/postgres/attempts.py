@@ -156,5 +156,5 @@ class _Trail:
 
 
 def _needs_a_person(found: Traces) -> bool:
-    """Whether a statement that failed left something behind that a mere repetition would stumble over."""
-    return bool(found.left)
+    """Whether a mere repetition of a statement that failed would stumble over what is there."""
+    return bool(found.left or found.first or found.done)
