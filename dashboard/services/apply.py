@@ -121,7 +121,7 @@ class _Run:
         if refusal is not None:
             return refusal
         if plan.stops:
-            return self._refuse(" ".join(plan.stops), "Nothing runs until this is put right.")
+            return self._refuse("\n".join(plan.stops), "Nothing runs until this is put right.")
         if not plan.steps:
             return _Ending(Outcome.NOTHING)
         if self.order.expected_digest not in (None, plan.digest):

@@ -181,7 +181,8 @@ def test_hostile_names_are_refused_on_lines_that_harm_nothing(environment: Envir
     told = problem_of(result).message
     assert result.outcome is Outcome.REFUSED
     assert told.count("its name is not <number>_<slug>.sql") == len(names) + 1
-    assert told.isprintable()
+    assert all(line.isprintable() for line in told.split("\n"))
+    assert told.count("\n") == len(names)
     told.encode()
     assert ledger(environment) == []
 
