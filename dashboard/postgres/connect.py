@@ -316,11 +316,15 @@ def _with_database(reason: str, known: dict[str, str]) -> str:
 
 def place_of(address: dict[str, Any]) -> str:
     """Host and port as people write them."""
-    host = address.get("host") or address.get("hostaddr") or "localhost"
-    return f"{host}:{address.get('port') or 5432}"
+    hosts = str(address.get("host") or address.get("hostaddr") or "localhost").split(",")
+    ports = str(address.get("port") or 5432).split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    return " or ".join(f"{host}:{port or 5432}" for host, port in zip(hosts, ports, strict=False))
 
 
 def one_line(wrong: psycopg.Error) -> str:
     """The first line of what the driver says of a connection that was there before; it never holds an address."""
     said = str(wrong).strip()
+    if "not in pipeline mode" in said:  # the next thing after the end, which is not the reason for it
+        return "server closed the connection unexpectedly"
     return said.splitlines()[0] if said else type(wrong).__name__
