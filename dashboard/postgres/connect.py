@@ -199,6 +199,11 @@ _USUAL_SUSPECTS: tuple[tuple[str, str, str], ...] = (
         "Try again in a moment.",
     ),
     (
+        r"system is not accepting connections",
+        "{place} is a standby that lets nobody in",
+        "Give the address of the primary server.",
+    ),
+    (
         r"is shutting down",
         "{place} is shutting down",
         "Try again when it is back.",
