@@ -42,6 +42,22 @@ run_worker(settings, Pace(heartbeat=0.2, stalled=1.5, sweep=0.3, poll=0.3, grace
 """
 
 
+# What a web process does when somebody clicks.
+ASKER = """
+import os, time
+from pathlib import Path
+from dashboard.bootstrap import build
+from dashboard.core.environment import Environment, Secret
+from dashboard.core.run import Actor, ActorKind, Door, Order
+from dashboard.settings import Settings
+
+local = Environment("local", 0, Secret(os.environ["LOCAL_URL"]))
+services = build(Settings(Path.cwd(), Path.cwd(), (local,), Secret(os.environ["HOME_URL"])))
+print(services.runs.ask("local", Order(Actor(ActorKind.PERSON, "lead@example.com", Door.WEB))).run_id, flush=True)
+time.sleep(60)
+"""
+
+
 class Workers:
     """Worker processes of one home."""
 
@@ -151,6 +167,8 @@ def test_a_worker_executes_what_was_asked_before_and_after_it_started(
     assert [line["message"] for line in workers.lines()].count("worker takes runs") == 1
 
 
+@pytest.mark.fault(10)
+@pytest.mark.fault(44)
 def test_environments_do_not_wait_for_each_other_and_one_runs_once_at_a_time(
     services: Services, workers: Workers, folder_path: Path, write: Write
 ) -> None:
@@ -161,6 +179,34 @@ def test_environments_do_not_wait_for_each_other_and_one_runs_once_at_a_time(
     assert len(set(ids)) == 2
     wait_until(lambda: all(sleeping(one) for one in services.settings.environments[:2]))
     assert [ended(services, run_id).outcome for run_id in ids] == [Outcome.APPLIED] * 4
+
+
+@pytest.mark.fault(8)
+@pytest.mark.fault(9)
+def test_a_run_goes_on_and_keeps_its_events_when_the_process_that_asked_for_it_is_gone(
+    services: Services, workers: Workers, settings: Settings, folder_path: Path, write: Write
+) -> None:
+    """Pages come from processes that are recycled, restarted and deployed anew; they hold nothing of a run."""
+    slow(folder_path, write, 2)
+    workers.start()
+    local = settings.environments[0]
+    assert settings.home
+    assert local.url
+    told = {**os.environ, "HOME_URL": settings.home.reveal(), "LOCAL_URL": local.url.reveal()}
+    told["PYTHONPATH"] = str(Path(__file__).parents[1])
+    asker = subprocess.Popen(
+        [sys.executable, "-c", ASKER], env=told, cwd=folder_path, stdout=subprocess.PIPE, text=True
+    )
+    assert asker.stdout is not None
+    run_id = asker.stdout.readline().strip()
+    wait_until(lambda: sleeping(local))
+    asker.kill()
+    asker.communicate()
+    assert ended(services, run_id).outcome is Outcome.APPLIED
+    events = services.runs.events_since(run_id)
+    assert [one.sequence for one in events] == list(range(1, len(events) + 1))
+    assert [one.event.filename for one in events if isinstance(one.event, FileApplied)] == ["001_a.sql", "002_slow.sql"]
+    assert rows(local, "SELECT count(*) FROM b") == [(1,)]
 
 
 def test_the_log_is_json_with_run_ids_and_without_secrets(
