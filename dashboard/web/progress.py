@@ -112,7 +112,7 @@ def _add_to_file(file: FileProgress, stored: StoredEvent) -> None:
             file.done[event.statement] = event.seconds
         case FileRetrying():
             file.notes.append(
-                f"Attempt {event.attempt} of {event.attempts} did not go through: {event.message} ({event.sqlstate}). "
+                f"Attempt {event.attempt} of {event.attempts} did not go through ({event.sqlstate}): {event.message}. "
                 f"Rolled back; tried again after {span(event.pause)}."
             )
             file.done = {}
@@ -124,7 +124,7 @@ def _add_to_file(file: FileProgress, stored: StoredEvent) -> None:
         case OutcomeUnknown():
             file.state = "unknown"
             file.notes.append(f"{event.reason}. Asking the database itself whether it was applied.")
-        case Notice():
+        case Notice() if event.message not in file.notes:  # every attempt hears the same
             file.notes.append(event.message)
         case _:
             pass

@@ -278,7 +278,8 @@ def _queues(file: FileProgress, run: RunView) -> Iterator[QueueView]:
     if blocked is None or file.blocked_at is None:
         return
     if blocked.blockers:
-        held = "a transaction to end" if file.working and file.working.lockers else "a lock"
+        number, concurrent = len(blocked.blockers), file.working and file.working.lockers
+        held = f"{count(number, 'transaction')} to end" if concurrent else f"a lock held by {count(number, 'session')}"
         yield QueueView(
             said=f"Waits for {held}",
             since=_since(file.blocked_at, blocked.waited or 0, run),
@@ -293,7 +294,7 @@ def _queues(file: FileProgress, run: RunView) -> Iterator[QueueView]:
             since=_since(file.blocked_at, blocked.longest, run),
             sessions=tuple(_stuck(one) for one in blocked.stuck[:SHOWN]),
             more=_more(len(blocked.stuck)),
-            then="It makes room for them in a moment: rolled back, then tried again." if waits else "",
+            then="Unless it gets its lock soon it makes room for them: rolled back, then tried again." if waits else "",
         )
 
 

@@ -1,6 +1,9 @@
 """One run: waiting, running, ended, and one that a command made."""
 
+import contextlib
 import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from dashboard.services.apply import apply
 from dashboard.settings import Settings
 from tests.cast import EMAILS, Cast, words
 from tests.conftest import Write
+from tests.oracle import wait_until
 from tests.web.conftest import Applied
 
 PERSON = Actor(ActorKind.PERSON, "operator@example.com", Door.WEB)
@@ -89,6 +93,67 @@ def test_an_error_with_markup_in_it_is_only_text(folder: Path, write: Write, cas
 def test_a_run_that_is_not_there_is_not_found(folder: Path, cast: Cast, run_id: str) -> None:
     assert cast.viewer.get(f"/runs/{run_id}").status_code == 404
     assert cast.viewer.get(f"/fragments/runs/{run_id}").status_code == 404
+
+
+# --- what is in the way ---
+
+
+@contextlib.contextmanager
+def executing(services: Services, run_id: str) -> Iterator[None]:
+    worker = threading.Thread(target=services.runs.execute, args=(run_id,))
+    worker.start()
+    yield
+    worker.join(60)
+
+
+@contextlib.contextmanager
+def somebody(settings: Settings, application: str) -> Iterator[psycopg.Connection[Any]]:
+    url = settings.environment("staging").url
+    assert url
+    with psycopg.connect(url.reveal(), application_name=application, autocommit=True) as connection:
+        yield connection
+
+
+def test_a_statement_that_waits_says_for_whom_and_who_is_stuck_behind_it(
+    folder: Path, write: Write, cast: Cast, services: Services, settings: Settings
+) -> None:
+    write(folder, "001_a.sql", "SET LOCAL lock_timeout = '60s';\nALTER TABLE shop ADD COLUMN more int;\n")
+    run_id = ask(services)
+    read = lambda: cast.viewer.read(f"/runs/{run_id}")  # noqa: E731  # several times
+    with somebody(settings, "<nightly dump>") as holder, somebody(settings, "till") as other:
+        holder.execute("CREATE TABLE shop (id int)")
+        holder.execute("BEGIN; SELECT * FROM shop")
+        with executing(services, run_id):
+            wait_until(lambda: "Waits for a lock held by 1 session" in read())
+            reader = threading.Thread(target=other.execute, args=("SELECT * FROM shop",))
+            reader.start()
+            text = wait_until(lambda: text if "1 session stuck behind it" in (text := read()) else "")
+            assert "001_a.sql waits for <nightly dump> (process" in text
+            assert "idle in transaction transaction open for" in text
+            assert re.search(r"till process \d+ user \w+ waited", text)
+            reader.join(60)
+            holder.execute("ROLLBACK")
+    text = read()
+    assert "Applied 2 files to staging" in text
+    assert "Attempt 1 of 6 did not go through (57014): it was cancelled while it waited for a lock" in text
+    assert "Waits for a lock" not in text
+
+
+def test_a_long_index_build_has_a_meter(
+    folder: Path, write: Write, cast: Cast, services: Services, settings: Settings
+) -> None:
+    with somebody(settings, "till") as connection:
+        connection.execute("CREATE TABLE wide (it text STORAGE PLAIN)")
+        connection.execute("INSERT INTO wide SELECT repeat('x', 5000) FROM generate_series(1, 100)")
+        slow = "AS 'SELECT pg_sleep(0.02); SELECT $1'"
+        connection.execute(f"CREATE FUNCTION public.slow(text) RETURNS text LANGUAGE sql IMMUTABLE {slow}".encode())
+    write(folder, "001_a.sql", "CREATE INDEX ON wide (left(slow(it), 9));\n")
+    run_id = ask(services)
+    with executing(services, run_id):
+        page = wait_until(lambda: page if "<progress" in (page := cast.viewer.get(f"/runs/{run_id}").text) else "")
+        assert re.search(r'<progress max="100" value="\d+" aria-label="CREATE INDEX: building index[^"]*">', page)
+        assert re.search(r"[\d,]+ of [\d,]+ blocks", page)
+    assert "<progress" not in cast.viewer.get(f"/runs/{run_id}").text
 
 
 # --- what goes well ---
