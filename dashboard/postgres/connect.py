@@ -98,7 +98,7 @@ def dial(environment: Environment, *, purpose: str, beside: Connection | None = 
         except psycopg.Error as wrong:
             if time.monotonic() >= patience or not re.search(_STARTING, str(wrong)):
                 # its text and chain may hold the address
-                raise unreachable(environment.name, settings, str(wrong)) from None
+                raise unreachable(environment.name, settings, _said(wrong, settings)) from None
         time.sleep(0.2)
 
 
@@ -106,6 +106,17 @@ def _same_server(beside: Connection) -> dict[str, Any]:
     """Of several hosts or addresses, the one that another connection has: an advisory lock holds on one server only."""
     info = beside.info
     return {"host": info.host, "port": str(info.port)} | ({"hostaddr": info.hostaddr} if info.hostaddr else {})
+
+
+def _said(wrong: psycopg.Error, settings: dict[str, Any]) -> str:
+    """What libpq says, and more where it says less than there is to know."""
+    said = str(wrong)
+    if "certificate verify failed" in said:
+        from dashboard.postgres.certificate import has_expired  # rarely needed, and brings the ssl module
+
+        if has_expired(settings, CONNECT_TIMEOUT):
+            return "certificate has expired"
+    return said
 
 
 def parameters(environment: Environment, *, purpose: str) -> dict[str, Any]:
@@ -242,6 +253,11 @@ _USUAL_SUSPECTS: tuple[tuple[str, str, str], ...] = (
         r"certificate verify failed|self.signed certificate",
         "the certificate of {place} is not signed by an authority that this machine trusts",
         "Point sslrootcert in the address at the authority's certificate.",
+    ),
+    (
+        r"requires a valid client certificate",
+        "{place} asks for a certificate of the client",
+        "Name it and its key with sslcert and sslkey in the address.",
     ),
     (
         r"root certificate file|certificate file|private key file",
