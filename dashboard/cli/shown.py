@@ -10,6 +10,7 @@ from typing import Any
 
 from dashboard.core.errors import RungError
 from dashboard.core.plan import Action, Plan, Step
+from dashboard.core.resolving import advice_of, case_of_step, sentence_of
 from dashboard.core.run import Outcome, Result
 from dashboard.core.text import visible
 from dashboard.core.words import count, problem_lines, span, verdict
@@ -125,7 +126,7 @@ def show_plan(plan: Plan) -> None:
     for stop in plan.stops:
         say(f"  stop     {stop}")
     for step in plan.steps:
-        for line in _step_lines(step):
+        for line in (*_step_lines(step), *_undecided(plan, step)):
             say(line)
     for notice in plan.notices:
         say(f"  note     {notice}")
@@ -148,8 +149,19 @@ def _step_lines(step: Step) -> Iterator[str]:
         yield from (f"                  {line}" for line in finding.safer.splitlines()[1:])
     if step.script is not None:
         yield from (f"           {note}" for note in step.script.notes)
-    if step.unfinished is not None:
-        yield from (f"           {line}" for line in step.unfinished.evidence)
+
+
+def _undecided(plan: Plan, step: Step) -> Iterator[str]:
+    """What is in doubt about a file that stopped half-way, and which decisions fit."""
+    if step.unfinished is None:
+        return
+    for index in step.unfinished.drop:
+        yield f"           drops the INVALID index {index} first, as somebody decided"
+    if not step.unusable:
+        return
+    case = case_of_step(plan.environment, step)
+    yield f"           {sentence_of(case)}"
+    yield from (f"           {line}" for line in f"What to do: {advice_of(case)}".splitlines())
 
 
 def table(heads: list[str], rows: list[list[str]], style: Callable[[str], str | None] = lambda _: None) -> None:

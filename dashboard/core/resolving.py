@@ -55,8 +55,9 @@ class Case:
     @property
     def open(self) -> bool:
         """Whether somebody has to decide, or may."""
-        waits = self.unfinished is not None and not self.goes_on
-        return waits or (self.state is State.EDITED and self.migration is not None)
+        if self.state is State.UNFINISHED:
+            return not self.goes_on
+        return self.state is State.EDITED and self.migration is not None
 
     @property
     def goes_on(self) -> bool:

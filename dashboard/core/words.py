@@ -91,7 +91,7 @@ def obstacle(step: Step) -> str:
         return step.refusal.message
     if step.gated:
         return step.gated[0].what
-    return "it stopped half-way and somebody has to look at it first"
+    return "it stopped half-way, and somebody has to decide how it goes on"
 
 
 def verdict(plan: Plan) -> str:

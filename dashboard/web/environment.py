@@ -273,7 +273,7 @@ def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
     notes: list[str] = []
     if step.action is Action.ADOPT:
         notes.append(f"Renamed from {step.renamed_from}: the new name is recorded, nothing runs again.")
-    if step.action is Action.RESUME:
+    if step.action is Action.RESUME and step.resume_after:
         notes.append(f"Goes on after statement {step.resume_after}, which is finished already.")
     if step.script and not step.script.transactional:
         notes.append("Runs statement by statement, outside a transaction.")

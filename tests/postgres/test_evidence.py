@@ -11,7 +11,7 @@ import pytest
 
 from dashboard.core.environment import Environment
 from dashboard.core.migration import Folder
-from dashboard.core.picture import Picture, UnfinishedFile
+from dashboard.core.picture import Picture, UnfinishedFile, picture_from_json, picture_to_json
 from dashboard.core.resolving import Decision
 from dashboard.core.run import Outcome, Problem, Result, StopQuestion, nobody_stops
 from dashboard.postgres.observe import take_picture
@@ -48,6 +48,7 @@ def decide(environment: Environment, files: Folder, decision: Decision) -> str:
 def left(environment: Environment) -> UnfinishedFile:
     picture = take_picture(environment)
     assert isinstance(picture, Picture)
+    assert picture_from_json(picture_to_json(picture)) == picture  # as home keeps it
     (file,) = picture.unfinished
     return file
 

@@ -210,6 +210,45 @@ def test_a_decision_that_cannot_be_written_down_is_said_to_be_none(environment: 
     assert resolved(environment) == []
 
 
+def test_a_file_that_is_gone_from_the_folder_is_not_decided_about(environment: Environment) -> None:
+    twice(environment)
+    run(environment, folder(UNIQUE, NOTED))
+    refused(environment, folder_of(FIRST), Decision.DROP_AND_RETRY, "not in the folder any more")
+
+
+def test_a_file_that_cannot_be_read_is_not_decided_about(environment: Environment) -> None:
+    twice(environment)
+    run(environment, folder(UNIQUE, NOTED))
+    refused(environment, folder(UNIQUE, "SELECT ("), Decision.DROP_AND_RETRY, "it cannot be used as it is")
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_an_answer_to_the_last_decision_that_is_lost_is_found_out(environment: Environment, arrives: bool) -> None:
+    run(environment, folder_of(FIRST))
+    files = folder(NOTED, INDEX)
+    cut_in(environment, files, b"INDEX CONCURRENTLY ix", arrives=True)
+    wait_until(lambda: ask(environment, "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('ix') AND indisvalid"))
+    assert environment.url
+    with wire_to(environment.url) as wire:
+
+        def at_the_end(chunk: Chunk) -> None:
+            if b"INSERT INTO" in chunk.data and b"_migrations_applied" in chunk.data:
+                raise Deafen if arrives else Cut
+
+        if arrives:
+            wire.after = at_the_end
+        else:
+            wire.before = at_the_end
+        answer = decide(replace(environment, url=wire.url), files, Decision.MARK_APPLIED)
+    if not arrives:
+        assert answer.ending is Ending.FAILED
+        assert "it is not applied (checked)" in problem_of(answer).message
+        assert run(environment, files).outcome is Outcome.APPLIED
+    else:
+        assert (answer.ending, answer.applied) == (Ending.RESOLVED, True)
+    assert_consistent(environment, ["001_log.sql", NAME])
+
+
 # --- while the server process lives ---
 
 
