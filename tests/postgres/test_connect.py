@@ -2,6 +2,10 @@
 
 import socket
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -9,8 +13,13 @@ import pytest
 
 from dashboard.core.environment import Environment, Secret
 from dashboard.core.errors import BadDatabaseUrl, MissingVariable, Unreachable
+from dashboard.core.run import Outcome
+from dashboard.postgres import embedded
 from dashboard.postgres.connect import connect, dial, unreachable
-from tests.oracle import ask
+from dashboard.services.apply import apply
+from tests.conftest import FAST
+from tests.oracle import ORDER, ask, three_files
+from tests.wire import wire_to
 
 
 def at(url: str) -> Environment:
@@ -185,3 +194,47 @@ def test_a_connection_outside_autocommit_is_possible(environment: Environment) -
         connection.rollback()
     with pytest.raises(psycopg.errors.UndefinedTable):
         ask(environment, "SELECT FROM public.kept_back")
+
+
+@pytest.mark.fault(56)
+def test_a_wrong_password_is_tried_once(environment: Environment) -> None:
+    """An account is locked after a few of them."""
+    assert environment.url
+    with wire_to(environment.url) as wire:
+        failure(changed(replace(environment, url=wire.url), password="hunter2-s3cret"))
+        tried = wire.links
+        result = apply(
+            replace(environment, url=Secret(changed(replace(environment, url=wire.url), password="x"))),
+            three_files,
+            ORDER,
+        )
+    assert result.outcome is Outcome.UNREACHABLE
+    assert (tried, wire.links) == (1, 2)
+
+
+@pytest.mark.fault(27)
+def test_of_several_hosts_the_dead_ones_are_passed_over(environment: Environment) -> None:
+    assert environment.url
+    url = urlsplit(environment.url.reveal())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dead = listener.getsockname()[1]
+    places = f"127.0.0.1:{dead},127.0.0.1:{url.port}"
+    several = f"postgresql://{url.username}:{url.password}@{places}{url.path}"
+    with dial(at(several), purpose="test") as connection:
+        assert connection.info.port == url.port
+
+
+@pytest.mark.fault(45)
+def test_a_server_without_connections_left_is_named_and_others_go_on(
+    cluster_place: Callable[[str], Path],
+) -> None:
+    folder = cluster_place("crowded")
+    crowded = embedded.start(folder, settings=FAST | {"max_connections": "6", "superuser_reserved_connections": "0"})
+    url = crowded.url("postgres").reveal()
+    with ExitStack() as stack:
+        stack.callback(embedded.remove, folder)
+        for _ in range(6):
+            stack.enter_context(psycopg.connect(url))
+        said = failure(url)
+    assert "has no connection left for user postgres" in said.reason
+    assert "max_connections" in said.advice
