@@ -14,6 +14,8 @@ MIGRATION = "tests/core/test_migration.py::"
 SCRIPT = "tests/core/test_script.py::"
 FOLDER = "tests/test_folder.py::"
 WATCH = "tests/postgres/test_watch.py::"
+RIGHTS = "tests/postgres/test_rights.py::"
+IDENTITY = "tests/postgres/test_identity.py::"
 RESOLVE = "tests/services/test_resolve.py::"
 
 OWN_ROWS = RUNNER + "test_our_own_rows_are_right_whatever_a_file_does_to_its_session"
@@ -113,6 +115,22 @@ MUTANTS = (
         "yield from ledger.insert(name, after)\n",
         "yield from ledger.insert(name)\n",
         "tests/postgres/test_whole.py::test_a_file_whose_commit_fails_lets_nothing_behind_it_run",
+    ),
+    _mutant(
+        "files travel together that need a new session between",
+        "a file runs without what the one before it set for new sessions",
+        "postgres/whole.py",
+        "apart = needs_new_session(before) or not",
+        "apart = not",
+        RUNNER + "test_what_a_file_sets_for_new_sessions_holds_for_the_next_file",
+    ),
+    _mutant(
+        "files travel together where the ledger has no key",
+        "nothing refuses the row of a file behind one that failed",
+        "postgres/whole.py",
+        "if apart or not ledger.keyed or count",
+        "if apart or count",
+        "tests/postgres/test_whole.py::test_nor_where_the_ledger_has_no_key_that_could_refuse_it",
     ),
     _mutant(
         "frame not checked before COMMIT",
@@ -573,6 +591,30 @@ MUTANTS = (
         "return why if why and (why.idle or pending) else None",
         "return None",
         APPLY + "test_a_database_that_is_read_only_by_default_is_refused_before_planning",
+    ),
+    _mutant(
+        "another database under the same name accepted",
+        "files run on a copy that nobody meant",
+        "core/usable.py",
+        "if picture.moved and environment.policies.moved is Policy.REFUSE:",
+        "if False:",
+        IDENTITY + "test_a_copy_is_refused_by_name_with_what_it_was_and_what_it_is",
+    ),
+    _mutant(
+        "which database it is not written down",
+        "a copy is never noticed",
+        "postgres/identity.py",
+        "return () if known.identified else",
+        "return () if True else",
+        IDENTITY + "test_a_history_of_before_gets_the_row_with_its_next_run",
+    ),
+    _mutant(
+        "rows that row security hides not asked about",
+        "an applied file counts as pending, and runs again",
+        "postgres/facts.py",
+        "        if hides:",
+        "        if False:",
+        RIGHTS + "test_row_level_security_that_may_hide_rows_is_refused_by_name",
     ),
     _mutant(
         "the owner's path reaches our questions",

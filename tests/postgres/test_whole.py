@@ -64,6 +64,16 @@ def test_a_file_whose_commit_fails_lets_nothing_behind_it_run(environment: Envir
     assert_consistent(environment, NAMES[:2])
 
 
+def test_nor_where_the_ledger_has_no_key_that_could_refuse_it(environment: Environment) -> None:
+    ask(environment, "CREATE TABLE public._migrations_applied (filename text, applied_at timestamptz)")
+    fails = """
+    CREATE TEMP TABLE one (id integer PRIMARY KEY) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE two (id integer REFERENCES one);
+    """
+    assert run(environment, six(_003=fails)).outcome is Outcome.FAILED
+    assert_consistent(environment, NAMES[:2])
+
+
 def test_the_ledger_refuses_a_row_without_the_row_before(environment: Environment) -> None:
     run(environment, six())
     ours = Ledger("public")
