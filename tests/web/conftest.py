@@ -1,5 +1,6 @@
 """Real pages of real services on a real home, with three real environments."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from flask import Flask
+from werkzeug.serving import make_server
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.environment import Environment, Policies, Secret
@@ -96,3 +98,15 @@ def three(names: tuple[str, ...], applied: Applied) -> tuple[str, ...]:
     applied("staging", *names[:4])
     applied("production", *names[:2])
     return names
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    """The pages behind a real port."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,16 +1,13 @@
 """The pages in a real Chromium: what the script does, and that nothing needs it."""
 
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from flask import Flask
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
-from werkzeug.serving import make_server
 
 from dashboard.bootstrap import Services
 from dashboard.core.access import Role
@@ -19,18 +16,6 @@ from tests.cast import EMAILS, Cast
 from tests.conftest import Write
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def address(app: Flask) -> Iterator[str]:
-    """The pages behind a real port."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture

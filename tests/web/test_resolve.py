@@ -7,15 +7,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from playwright.sync_api import Browser, Page, expect
 from werkzeug.test import TestResponse
 
 from dashboard.bootstrap import Services
+from dashboard.core.access import Role
 from dashboard.core.run import Actor, ActorKind, Door, Order, Outcome
 from dashboard.postgres.connect import connect
 from dashboard.postgres.lock import acquire
 from dashboard.services.apply import apply
 from dashboard.settings import Settings
-from tests.cast import Cast, Person, words
+from tests.cast import EMAILS, Cast, Person, words
 from tests.conftest import Write
 
 TABLE = "001_twice.sql"
@@ -206,3 +208,53 @@ def test_an_edited_file_is_accepted_behind_a_fold(
     assert answer.status_code == 303, words(answer)
     assert buttons(cast.admin.get("/environments/staging")) == [DROP]
     assert ask("staging", "SELECT count(*) FROM rung.history WHERE event = 'resolved'") == [(1,)]
+
+
+# --- in a real browser ---
+
+
+@pytest.fixture
+def to_sign_in(address: str, cast: Cast) -> str:
+    return f"{address}/sign-in/link/{cast.services.accounts.make_link(EMAILS[Role.ADMIN])}"
+
+
+def open_page(page: Page, address: str, to_sign_in: str) -> None:
+    page.goto(to_sign_in)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{address}/")
+    page.goto(f"{address}/environments/production")
+
+
+@pytest.mark.browser
+def test_what_one_types_stays_while_the_page_refreshes(
+    stopped: Stopped, page: Page, address: str, to_sign_in: str, in_home: psycopg.Connection[Any]
+) -> None:
+    stopped("production")
+    open_page(page, address, to_sign_in)
+    reason = page.get_by_label("Reason, for the history")
+    reason.fill("rows are merged")
+    in_home.execute("UPDATE home.picture SET asked_at = asked_at - interval '1 hour'")
+    with page.expect_response(re.compile("/fragments/")):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(reason).to_have_value("rows are merged")
+    expect(reason).to_be_focused()
+
+
+@pytest.mark.browser
+def test_a_decision_needs_no_script(
+    stopped: Stopped,
+    browser: Browser,
+    address: str,
+    to_sign_in: str,
+    ask: Callable[..., list[tuple[Any, ...]]],
+) -> None:
+    stopped("production")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    open_page(page, address, to_sign_in)
+    page.get_by_label("Reason, for the history").fill("rows are merged")
+    page.get_by_label("Type production to confirm").fill("production")
+    page.get_by_role("button", name="Let public.once be dropped, and statement 1 run again").click()
+    expect(page.get_by_role("status").first).to_contain_text(f"Decided about {NAME}.")
+    assert decisions(ask, "production") == [("admin@example.com", "web", "rows are merged", "public.once")]
+    context.close()
