@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from dashboard.core.environment import Environment
-from dashboard.core.errors import NoHome, RungError, UnknownEnvironment
+from dashboard.core.errors import EnvironmentFault, NoHome, RungError, UnknownEnvironment
 from dashboard.core.matrix import Look, Matrix, make_matrix
 from dashboard.core.migration import Folder, Migration
 from dashboard.core.picture import NotReachable, Picture
@@ -67,8 +67,12 @@ class Compare:
         rows of the asked environments' histories. Takes about 3 s at most, and as long as that only where an
         environment is dead.
         """
-        with self._need_home().connection() as connection:
-            claimed = pictures.claim(connection, list(self._environments), max_age)
+        try:
+            with self._need_home().connection() as connection:
+                claimed = pictures.claim(connection, list(self._environments), max_age)
+        except EnvironmentFault as fault:  # where it cannot be written to, what it remembers can still be shown
+            _log.warning("home could not be told", extra={"reason": str(fault)})
+            return False
         if claimed:
             self._ask([self._environments[name] for name in claimed], claimed)
         return bool(claimed)

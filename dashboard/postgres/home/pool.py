@@ -20,6 +20,8 @@ PATH = f"SET search_path = pg_catalog, {SCHEMA}, pg_temp"
 _PATIENCE = 5.0  # seconds to wait for a connection that others use
 _OLD_SCHEMA = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName, errors.UndefinedFunction)
 
+_TAKES_NO_ROWS = (errors.DiskFull, errors.ReadOnlySqlTransaction)
+
 
 class Home:
     """A few connections to home, opened when they are needed and shared by the threads of this process.
@@ -86,5 +88,8 @@ def _in_our_words() -> Iterator[None]:
         yield
     except _OLD_SCHEMA as wrong:
         raise HomeNotReady(f"it is not prepared for this version of Rung ({one_line(wrong)})") from wrong  # noqa: TRY003  # one of several reasons
+    except _TAKES_NO_ROWS as wrong:
+        reason = f"it takes no rows ({one_line(wrong)})"
+        raise Unreachable(SCHEMA, reason, "Make room on its disk, or let it be written to again.") from wrong
     except (psycopg.OperationalError, psycopg.InterfaceError) as wrong:
         raise Unreachable(SCHEMA, one_line(wrong), "Try again in a moment.") from wrong
