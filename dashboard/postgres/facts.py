@@ -11,7 +11,7 @@ from dashboard.core.errors import EnvironmentFault, ForeignLedger, Unusable
 from dashboard.core.picture import Identity, Unwritable
 from dashboard.postgres.ledger import TABLE
 
-OLDEST = 12  # the oldest major version on which the whole suite was run
+OLDEST = 12  # the oldest major version that the runner was tried on
 
 
 class Facts(NamedTuple):

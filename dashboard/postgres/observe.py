@@ -303,4 +303,6 @@ def _who_locks(connection: Connection, environment: Environment) -> str:
 
 def _reason(fault: EnvironmentFault | MissingVariable | BadDatabaseUrl) -> str:
     """The part of the sentence that comes after the environment's name, which stands beside it already."""
+    if isinstance(fault, BadDatabaseUrl):
+        return f"its address cannot be read: {fault.reason}"
     return getattr(fault, "reason", None) or str(fault)
