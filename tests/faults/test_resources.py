@@ -123,7 +123,6 @@ def test_a_full_disk_for_data_rolls_the_file_back_and_is_called_that(cluster_pla
 
 @AS_ROOT
 @pytest.mark.slow
-@pytest.mark.fault(34)
 @pytest.mark.fault(36)
 def test_a_full_disk_for_wal_brings_the_server_down_and_the_run_to_a_bounded_end(
     cluster_place: Callable[[str], Path],
