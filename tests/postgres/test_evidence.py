@@ -88,7 +88,33 @@ def lost_in(environment: Environment, files: Folder, words: bytes) -> Callable[[
     return lose
 
 
+def cut_short(environment: Environment, files: Folder, words: str) -> None:
+    """A run whose connection is lost in a statement about table t that waits, and whose server process is ended then."""
+    with in_the_way(environment, "INSERT INTO t VALUES (10)") as other:
+        losing = threading.Thread(target=lost_in(environment, files, words.encode()))
+        losing.start()
+        waiting = f"query LIKE '{words}%' AND wait_event_type = 'Lock' AND datname = current_database()"
+        find = f"SELECT pid FROM pg_stat_activity WHERE {waiting}"
+        ((pid,),) = wait_until(lambda: ask(environment, find))
+        ask(environment, "SELECT pg_terminate_backend(%s)", pid)
+        other.rollback()
+        losing.join()
+
+
 # --- CREATE INDEX ---
+
+
+def test_what_became_valid_after_the_decision_is_not_dropped(environment: Environment) -> None:
+    run(environment, folder_of(FIRST))
+    files = folder("CREATE INDEX CONCURRENTLY IF NOT EXISTS ix ON t (id)", NOTED)
+    cut_short(environment, files, "CREATE INDEX CONCURRENTLY")
+    assert left(environment).left == ("public.ix",)
+    decide(environment, files, Decision.DROP_AND_RETRY)
+    ask(environment, "REINDEX INDEX ix")
+    built = ask(environment, "SELECT 'ix'::regclass::oid")
+    assert run(environment, files).outcome is Outcome.APPLIED
+    assert ask(environment, "SELECT 'ix'::regclass::oid") == built
+    assert_consistent(environment, ["001_log.sql", NAME])
 
 
 @pytest.mark.fault(42)
@@ -204,15 +230,7 @@ def test_a_drop_that_was_interrupted_is_simply_repeated(environment: Environment
     run(environment, folder_of(FIRST))
     ask(environment, "CREATE INDEX ix ON t (id)")
     files = folder(NOTED, "DROP INDEX CONCURRENTLY ix")
-    with in_the_way(environment, "INSERT INTO t VALUES (10)") as other:
-        losing = threading.Thread(target=lost_in(environment, files, b"DROP INDEX CONCURRENTLY"))
-        losing.start()
-        wait_until(
-            lambda: ask(environment, "SELECT 1 FROM pg_index WHERE indexrelid = 'ix'::regclass AND NOT indisvalid")
-        )
-        ask(environment, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONC%'")
-        other.rollback()
-        losing.join()
+    cut_short(environment, files, "DROP INDEX CONCURRENTLY")
     assert left(environment).evidence[0].startswith("Index public.ix is INVALID: its removal was begun")
     assert decide(environment, files, Decision.MARK_APPLIED).startswith("no: ")
     assert decide(environment, files, Decision.DROP_AND_RETRY).startswith("no: ")

@@ -178,6 +178,26 @@ def test_somebody_else_who_holds_the_lock_is_named(environment: Environment) -> 
     assert resolved(environment) == []
 
 
+def test_what_changed_while_the_lock_was_waited_for_counts(environment: Environment) -> None:
+    twice(environment)
+    files = folder(UNIQUE, NOTED)
+    run(environment, files)
+    answers: list[Resolution] = []
+    ours = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'rung control%' AND datname = current_database()"
+    with connect(environment, purpose="another run") as other:
+        acquire(other, "public", 0, lambda event: None, lambda: None)
+        deciding = threading.Thread(
+            target=lambda: answers.append(decide(environment, files, Decision.DROP_AND_RETRY, lock_wait=20))
+        )
+        deciding.start()
+        waiting = f"{ours} AND query LIKE '%pg_try_advisory_lock%'"
+        wait_until(lambda: ask(environment, waiting))
+        ask(environment, "DROP INDEX once")
+    deciding.join()
+    assert answers[0].ending is Ending.REFUSED, answers
+    assert resolved(environment) == []
+
+
 def test_a_database_that_cannot_be_reached_is_a_value(environment: Environment) -> None:
     assert environment.url
     gone = type(environment.url)("postgresql://nobody@127.0.0.1:1/x")
@@ -317,20 +337,6 @@ def test_a_name_that_needs_quotes_is_dropped_and_nothing_else(environment: Envir
     assert decide(environment, files, Decision.DROP_AND_RETRY).ending is Ending.RESOLVED
     assert run(environment, files).outcome is Outcome.APPLIED
     assert_consistent(environment, ["001_log.sql", NAME], invalid=["spoilt"])
-
-
-def test_an_index_that_became_valid_meanwhile_is_not_dropped(environment: Environment) -> None:
-    run(environment, folder_of(FIRST))
-    ask(environment, "CREATE INDEX ix ON t (id)")
-    spoil(environment, "ix")
-    files = folder("CREATE INDEX CONCURRENTLY IF NOT EXISTS ix ON t (id)", NOTED)
-    run(environment, files)
-    assert decide(environment, files, Decision.DROP_AND_RETRY).ending is Ending.RESOLVED
-    ask(environment, "REINDEX INDEX ix")
-    (oid,) = ask(environment, "SELECT 'ix'::regclass::oid")
-    assert run(environment, files).outcome is Outcome.APPLIED
-    assert ask(environment, "SELECT 'ix'::regclass::oid") == [oid]
-    assert_consistent(environment, ["001_log.sql", NAME])
 
 
 def test_a_corrected_text_may_follow_the_drop_where_nothing_of_the_old_one_is_done(environment: Environment) -> None:
