@@ -1,6 +1,7 @@
 """The door of the command line: finds the command, and turns what went wrong into words and an exit code."""
 
 import difflib
+import errno
 import importlib
 import io
 import itertools
@@ -32,6 +33,7 @@ _COMMANDS = {
     "demo": "Try it with nothing installed.",
 }
 
+_AGAIN = "Whatever was running is rolled back, or shown as unfinished; the next run reads the ledger first."
 _USAGE = {"error": "Usage", "message": "", "advice": None, "exit_code": USAGE}  # the form of every error's document
 
 
@@ -89,6 +91,11 @@ def rung(words: list[str] | None = None) -> int:
         return FAILED
     except OSError as wrong:
         complain(f"rung: {wrong.filename or 'the system'}: {wrong.strerror or type(wrong).__name__}")
+        if wrong.errno in (errno.EMFILE, errno.ENFILE):
+            complain(f"What to do: Raise the limit (ulimit -n). {_AGAIN}")
+        return FAILED
+    except MemoryError:
+        complain(f"rung: the system: no memory left\nWhat to do: Give the process more of it (ulimit -v). {_AGAIN}")
         return FAILED
     return code if isinstance(code, int) else 0
 

@@ -44,6 +44,8 @@ def review(batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
 def _review_file(migration: Migration, batch: Batch, committing: frozenset[str]) -> Reviewed:
     try:
         script = parse(migration, committing)
+    except MemoryError:
+        raise  # the machine's fault, and it may have some the next time
     except Exception as error:  # noqa: BLE001  # a bug of ours, or of the parser's, must not let the file run
         return Reviewed(migration, None, _cannot_parse(migration, error))
     if isinstance(script, Refusal):
@@ -58,6 +60,8 @@ def _judged(statement: Statement, batch: Batch) -> list[Finding]:
     try:
         found += _judge(statement, batch, set())
         batch.learn(statement)
+    except MemoryError:
+        raise  # the machine's fault, and it may have some the next time
     except Exception as error:  # noqa: BLE001  # as above
         found.append(_failed(statement, "the review", error))
     return found
@@ -87,6 +91,8 @@ def _ask(kind: str, node: Node, statement: Statement, batch: Batch, told: set[tu
                 if (rule.name, remark.what) not in told:
                     told.add((rule.name, remark.what))
                     yield _finding(rule, remark, statement, node)
+        except MemoryError:
+            raise  # the machine's fault, and it may have some the next time
         except Exception as error:  # noqa: BLE001  # as above; the other rules still speak
             yield _failed(statement, f"rule {rule.name}", error)
 
