@@ -383,6 +383,14 @@ MUTANTS = (
         "pass",
         WATCH + "test_a_commit_whose_wait_for_the_standby_is_cancelled_is_applied_and_said_to_be_unconfirmed",
     ),
+    _mutant(
+        "the server does not look for our end",
+        "a killed runner's statement goes on, and holds its locks, until it is done",
+        "postgres/frame.py",
+        '"client_connection_check_interval": "1s"',
+        '"client_connection_check_interval": "0"',
+        WATCH + "test_the_server_is_told_to_notice_our_end",
+    ),
     # --- decisions ---
     _mutant(
         "a decision without a reason",
