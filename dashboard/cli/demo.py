@@ -109,7 +109,7 @@ Rung's demo is ready: {how}.
   Open     {address}
            The link works once, within {_MINUTES} minutes, and signs you in as {recipe.ADMIN}.
   Shell    {_rung()} status --config {running.folder / FILE}
-           The same --config goes with check, migrate, history and new.
+           The same --config goes with check, migrate, resolve, history and new.
   Log      {running.folder / "log"}
 
 Ctrl-C stops everything and keeps what you did; `rung demo --reset` starts over.""")
