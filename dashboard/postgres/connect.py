@@ -34,6 +34,7 @@ _OWN_SESSION = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",  # keepalives say nothing while an answer waits to be acknowledged
 }
 _SINCE_14 = {"idle_session_timeout": "0"}
 

@@ -1,11 +1,17 @@
 """The watch: who is in the way and whom we are in the way of, how far a statement is, and ends that nobody asked for."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -29,7 +35,7 @@ from dashboard.postgres.connect import Connection, connect
 from dashboard.postgres.embedded import EmbeddedServer
 from dashboard.postgres.look import Eye, Look
 from dashboard.services.apply import apply
-from tests.oracle import LOG, ORDER, Seen, ask, assert_consistent, folder_of, noted, wait_until
+from tests.oracle import LOG, ORDER, Seen, ask, assert_consistent, folder_of, noted, three_files, wait_until
 from tests.wire import Chunk, Wire, wire_to
 
 FIRST = ("001_log.sql", LOG + noted("001_log.sql"))
@@ -528,6 +534,118 @@ def test_a_server_that_does_not_answer_the_cancel_is_given_up(
     assert result.outcome is Outcome.CANCELLED
     assert "did not answer to being told to stop" in (problem_of(result).detail or "")
     assert_consistent(busy, ["001_log.sql"])
+
+
+# --- runners that are gone ---
+
+
+PARTITION = """
+import json, os, signal, subprocess, sys, time
+from dataclasses import replace
+from pathlib import Path
+from dashboard.core.environment import Environment
+from dashboard.postgres import embedded
+from dashboard.services.apply import apply
+from tests.conftest import FAST
+from tests.oracle import ORDER, Seen, ask, assert_consistent, three_files, wait_until
+
+RUNNER = "import sys; from tests.oracle import *; from dashboard.core.environment import *; " \\
+    "from dashboard.services.apply import apply; " \\
+    "print(apply(Environment('local', 0, Secret(sys.argv[1])), lambda: three_files('SELECT pg_sleep(50);'), ORDER))"
+OURS = "FROM pg_stat_activity WHERE application_name LIKE 'rung %'"
+server = embedded.start(Path(sys.argv[1]), settings=FAST)
+found = {}
+try:
+    server.create_database("target")
+    environment = Environment("local", 0, server.url("target"))
+    for frozen in (True, False):
+        runner = subprocess.Popen([sys.executable, "-c", RUNNER, environment.url.reveal()], stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: ask(environment, f"SELECT 1 {OURS} AND wait_event = 'PgSleep'"))
+        for (port,) in ask(environment, f"SELECT client_port {OURS}"):
+            for way in ("--dport", "--sport"):
+                subprocess.run(["iptables", "-A", "INPUT", "-p", "tcp", way, str(port), "-j", "DROP"], check=True)
+        began = time.monotonic()
+        if frozen:  # it cannot clean up behind itself
+            runner.send_signal(signal.SIGSTOP)
+            wait_until(lambda: not ask(environment, f"SELECT 1 {OURS}"), 60)
+            found["freed"] = time.monotonic() - began
+            runner.kill()
+            runner.communicate()
+        else:
+            found["said"] = runner.communicate(timeout=100)[0]
+            found["noticed"] = time.monotonic() - began
+        assert_consistent(environment, ["001_log.sql"])
+    apply(environment, three_files, replace(ORDER, lock_wait=5), Seen())
+    assert_consistent(environment, ["001_log.sql", "002_middle.sql", "003_end.sql"])
+    print(json.dumps(found))
+finally:
+    runner.kill()
+    embedded.remove(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault(21)
+@pytest.mark.fault(22)
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("iptables"), reason="needs root and iptables (apt-get install iptables)"
+)
+def test_when_all_packets_are_dropped_both_sides_notice_within_half_a_minute(
+    cluster_place: Callable[[str], Path],
+) -> None:
+    command = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, "-c", PARTITION]
+    variables = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    folder = str(cluster_place("partition"))
+    done = subprocess.run([*command, folder], check=False, capture_output=True, text=True, timeout=240, env=variables)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["freed"] < 30, "the server holds the lock and the transaction of a runner that is gone"
+    assert found["noticed"] < 30, "the runner waits for a server that is gone"
+    assert "it is not applied (checked)" in found["said"]
+
+
+KILLED = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'rung %' AND datname = current_database()"
+
+
+def a_runner(environment: Environment, text: str) -> "subprocess.Popen[str]":
+    """In a process of its own, on the first of three files that sleeps."""
+    assert environment.url
+    program = (
+        "import sys; from tests.oracle import *; from dashboard.core.environment import *; "
+        "from dashboard.services.apply import apply; "
+        "print(apply(Environment('local', 0, Secret(sys.argv[1])), lambda: three_files(sys.argv[2]), ORDER).outcome)"
+    )
+    variables = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, "-c", program, environment.url.reveal(), text]
+    runner = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    wait_until(lambda: ask(environment, asleep))
+    return runner
+
+
+def test_a_runner_killed_while_its_statement_runs_leaves_nothing_that_runs_on(environment: Environment) -> None:
+    runner = a_runner(environment, "SELECT pg_sleep(60);")
+    runner.kill()
+    began = time.monotonic()
+    wait_until(lambda: not ask(environment, KILLED))
+    assert time.monotonic() - began < 4, "the server looks once a second whether we are there"
+    runner.communicate()
+    assert_consistent(environment, ["001_log.sql"])
+
+
+@pytest.mark.fault(6)
+def test_a_runner_that_is_frozen_keeps_its_lock_and_goes_on_when_it_thaws(environment: Environment) -> None:
+    runner = a_runner(environment, "SELECT pg_sleep(0.5);")
+    runner.send_signal(signal.SIGSTOP)
+    try:
+        busy = apply(environment, three_files, replace(ORDER, lock_wait=1), Seen())
+        assert busy.outcome is Outcome.BUSY
+        assert busy.holder
+        assert busy.holder.application == "rung control"
+    finally:
+        runner.send_signal(signal.SIGCONT)
+    assert runner.communicate(timeout=60)[0].strip() == "applied"
+    assert_consistent(environment, ["001_log.sql", "002_middle.sql", "003_end.sql"])
 
 
 # --- what a server may refuse ---
