@@ -424,7 +424,7 @@ class Session:
                 return self._control
             self._control.close()
         self.unbroken, self._control = False, None
-        self.look()
+        self._look_at_the_same()
         # The server may not know yet that nobody is at the other end of the session that had it.
         self.ask(
             self.controlling,
@@ -434,6 +434,15 @@ class Session:
         if not isinstance(self.lock(max(0.0, deadline - time.monotonic())), Held):
             raise GaveUp
         return self.controlling
+
+    def _look_at_the_same(self) -> None:
+        """Look again, at the database that the run began on: a standby may lag, and another one knows nothing."""
+        before = self.known
+        known = self.look()
+        if known.picture.unwritable or before.identity.differs(known.identity):
+            self._survey = before
+            self.controlling.close()
+            raise GaveUp
 
     def _wait_for_end(self, control: Connection, deadline: float) -> None:
         """A process that lives on without us may still commit. After a moment of grace it is told to end."""

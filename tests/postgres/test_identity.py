@@ -1,6 +1,7 @@
 """Identity: a database that was restored, copied or made anew under the same name is noticed before anything runs."""
 
 import subprocess
+import threading
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from dashboard.core.environment import Environment, Policies, Policy, Secret
 from dashboard.core.migration import Folder
 from dashboard.core.picture import Identity, Picture, picture_from_json, picture_to_json
 from dashboard.core.run import Outcome
-from dashboard.postgres import facts, observe
+from dashboard.postgres import facts, observe, session
 from dashboard.postgres.embedded import EmbeddedServer
 from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
@@ -19,7 +20,7 @@ from dashboard.services.resolve import Ending
 from dashboard.services.same_database import accept
 from tests.conftest import MakeDatabase
 from tests.oracle import ORDER, ask, folder_of, noted, three_files
-from tests.wire import wire_to
+from tests.wire import Chunk, Cut, wire_to
 
 MORE = ("004_more.sql", noted("004_more.sql"))
 
@@ -132,6 +133,42 @@ def test_where_it_happens_every_night_it_is_a_notice_and_the_run_writes_it_down(
     assert identified(copied)[-1].startswith(f"{picture_identity(copied)}; before: system identifier")
     assert picture(copied).moved is None
     assert not any("is not the database" in note for note in apply(nightly, four_files, ORDER).notes)
+
+
+@pytest.mark.fault(32)
+def test_another_server_at_the_same_address_does_not_decide_what_became_of_a_commit(
+    environment: Environment,
+    server: EmbeddedServer,
+    debian_server: EmbeddedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connection is cut while a file flies, and the address leads to somebody else from then on."""
+    monkeypatch.setattr(session, "_FIND_OUT", 2.0)
+    apply(environment, three_files, ORDER)
+    name, gone = name_of(environment), threading.Event()
+    both_servers = [replace(environment, url=one.url("postgres")) for one in (server, debian_server)]
+    for there in both_servers:
+        ask(there, "DROP ROLE IF EXISTS twin")
+        ask(there, "CREATE ROLE twin SUPERUSER LOGIN PASSWORD 'twin'")
+    debian_server.create_database(name)
+
+    def cut(chunk: Chunk) -> None:
+        if b"INSERT INTO public.log VALUES ('004_more.sql')" in chunk.data:
+            gone.set()
+        if gone.is_set():
+            raise Cut
+
+    assert environment.url
+    with wire_to(environment.url) as wire:
+        wire.before = cut
+        places = f"127.0.0.1:{urlsplit(wire.url.reveal()).port},127.0.0.1:{debian_server.port}"
+        result = apply(replace(environment, url=Secret(f"postgresql://twin:twin@{places}/{name}")), four_files, ORDER)
+    debian_server.drop_database(name)
+    for there in both_servers:
+        ask(there, "DROP ROLE twin")
+    assert result.outcome is Outcome.UNKNOWN, result
+    assert result.problem
+    assert "could not be asked since whether it is applied" in result.problem.message
 
 
 def test_somebody_may_say_that_it_is_the_one_that_is_meant(copied: Environment) -> None:
