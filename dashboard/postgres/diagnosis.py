@@ -43,7 +43,7 @@ _BY_STATE = {
     f"of its own, with {OUTSIDE!r} as its first line.",
     "22P05": "The encoding of this database has no such character: leave it out, or write another one.",
     "25P03": "The file waited too long inside its transaction: look at idle_in_transaction_session_timeout.",
-    "25P04": "The file, the role or the database has a transaction_timeout: raise it for this file with SET LOCAL.",
+    "25P04": "The file, the role or the database has a transaction_timeout: raise it in this file with SET.",
     "25001": "This statement has to run outside of a transaction: give it a file of its own, with "
     f"{OUTSIDE!r} as its first line.",
     "25006": "The file made its transaction read-only; take that out.",
@@ -99,7 +99,7 @@ def _place(
 def _advice(said: psycopg.errors.Diagnostic, message: str) -> str:
     if said.sqlstate == "57014":
         if "statement timeout" in message:
-            return "The role or the database has a statement_timeout: raise it for this file with SET LOCAL."
+            return "The role or the database has a statement_timeout: raise it in this file with SET."
         return "Somebody cancelled the statement at the server. Run again."
     if said.sqlstate == "23505" and said.table_name == TABLE:
         return "Rung records the file itself: take the INSERT into the ledger out of it."
@@ -130,10 +130,22 @@ def unwritable(told: Problem, what: str, table: str, kept: str, known: Survey) -
     """Ledger or history does not take its row."""
     user = known.user
     schema = table.rpartition(".")[0]
+    gone = "The file drops or renames it: take that out."
+    if kept != NOTHING_KEPT and what == "history":
+        kept, gone = (
+            "",
+            (
+                "The file dropped or renamed it, and with it what is known of statements that are done: the next run "
+                "would begin with the first. Put it back, or record the file with an INSERT into the ledger."
+            ),
+        )
+    elif kept != NOTHING_KEPT:
+        gone = "The file dropped, renamed or changed it: put it back as it was, and take that out of the file."
     advice = {
         "42501": f"Role {user} has to write there: GRANT USAGE ON SCHEMA {schema} TO {user}; "
         f"GRANT SELECT, INSERT ON {table} TO {user};",
-        "42P01": "The file drops or renames it: take that out.",
+        "42P01": gone,
+        "42703": gone,
         "25006": f"default_transaction_read_only is on for role {user} or database {known.database}, or the file set "
         "its transaction to read-only: turn that off.",
         "22P05": "The encoding of this database has no such character, and the history keeps the whole text of the "

@@ -173,7 +173,11 @@ class Piecemeal:
         if broken is None or (broken.message.part is Part.COMMIT and session.in_ledger(step)):
             return Finish(Verdict.APPLIED, notes=(*self._script.notes, *watch.remarks))
         taken = session.taken(step, broken) if broken.message.part is Part.LEDGER and lost is None else None
-        return taken or session.ended(step, self._problem(landing, watch, None), cancelled_by=watch.cancelled_by)
+        if taken is not None:
+            session.record(*self._owed)
+            there = "its row was in the ledger before its end, by another session or by itself; its statements are done"
+            return replace(taken, notes=(there,))
+        return session.ended(step, self._problem(landing, watch, None), cancelled_by=watch.cancelled_by)
 
     # --- when it does not go through ---
 

@@ -80,8 +80,14 @@ class Finish:
 
 
 def transaction(messages: Iterable[Message]) -> list[Leg]:
-    """A transaction of our own around messages of our own."""
-    return [Message("BEGIN", Part.BEGIN), *frame.own_state(), *messages, Message("COMMIT", Part.COMMIT), SYNC]
+    """A transaction of our own around messages of our own; also where a file made the session read-only."""
+    return [
+        Message("BEGIN READ WRITE", Part.BEGIN),
+        *frame.own_state(),
+        *messages,
+        Message("COMMIT", Part.COMMIT),
+        SYNC,
+    ]
 
 
 def in_the_way(broken: Broken) -> bool:
