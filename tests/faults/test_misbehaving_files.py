@@ -681,3 +681,61 @@ def test_bytes_that_are_no_text_in_a_servers_message_are_the_servers_own_error(
     assert (told.sqlstate, told.filename) == ("22021", "002_middle.sql")
     in_utf8 = replace(environment, url=Secret(f"{revealed(environment)}?client_encoding=UTF8"))
     assert_consistent(in_utf8, ["001_log.sql"])
+
+
+# --- files that run statement by statement, and keep what they did ---
+
+
+@pytest.mark.fault(78)
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "SET default_transaction_read_only = on; SELECT 1;",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SELECT 1;",
+        "SET search_path = ''; SET ROLE pg_monitor; SELECT 1;",
+        "SET idle_session_timeout = '1ms'; SET statement_timeout = '1s'; SELECT 1;",
+        "SET client_encoding = LATIN1; SET standard_conforming_strings = off; SELECT 'ä';",
+        "SELECT pg_advisory_unlock_all(); DISCARD ALL; SELECT 1;",
+        "CREATE TEMPORARY TABLE pg_class (i int); CREATE TEMPORARY TABLE pg_index (i int); SELECT 1;",
+    ],
+)
+def test_what_such_a_file_does_to_its_session_reaches_neither_our_rows_nor_the_next_file(
+    environment: Environment, deed: str
+) -> None:
+    result = run(environment, folder(f"VACUUM; {deed}"))
+    assert result.outcome is Outcome.APPLIED, result.problem
+    assert_consistent(environment, ALL)
+
+
+@pytest.mark.fault(78)
+def test_such_a_file_that_drops_the_ledger_is_told_what_is_done_and_to_put_it_back(environment: Environment) -> None:
+    before = "CREATE TABLE kept AS TABLE _migrations_applied;"
+    told = problem_of(run(environment, folder(f"VACUUM; {before} DROP TABLE _migrations_applied;")))
+    assert "the ledger could not be written" in told.message
+    assert "Its first 4 statements are done and stay" in told.advice
+    assert "put it back as it was" in told.advice
+    ask(environment, "CREATE TABLE _migrations_applied (filename text PRIMARY KEY, applied_at timestamptz NOT NULL)")
+    ask(environment, "INSERT INTO _migrations_applied TABLE kept")
+    again = run(environment, folder(f"VACUUM; {before} DROP TABLE _migrations_applied;"))
+    assert again.applied == ("002_middle.sql", "003_end.sql"), again.problem
+    assert_consistent(environment, ALL)
+
+
+@pytest.mark.fault(78)
+def test_such_a_file_that_drops_the_history_is_told_that_nothing_is_known_any_more(environment: Environment) -> None:
+    told = problem_of(run(environment, folder("VACUUM; DROP SCHEMA rung CASCADE; SELECT 1;")))
+    assert "the history could not be written" in told.message
+    assert "the next run would begin with the first" in told.advice
+    assert "goes on after" not in told.advice
+    assert ledger(environment) == ["001_log.sql"]
+
+
+@pytest.mark.fault(78)
+def test_such_a_file_that_records_itself_is_done_and_said_to_be(environment: Environment) -> None:
+    result = run(environment, folder("VACUUM; INSERT INTO _migrations_applied VALUES ('002_middle.sql', now());"))
+    assert (result.outcome, result.applied) == (Outcome.APPLIED, ("001_log.sql", "003_end.sql"))
+    assert any("its statements are done" in note for note in result.notes)
+    assert not any("nothing of it was kept" in note for note in result.notes)
+    done = "SELECT statement FROM rung.history WHERE event = 'statement done' ORDER BY id"
+    assert ask(environment, done) == [(1,), (2,), (3,)]
+    assert sorted(ledger(environment)) == ALL
