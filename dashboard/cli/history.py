@@ -7,7 +7,7 @@ import click
 from dashboard.cli.asked import chosen, options, services_of, settings_of
 from dashboard.cli.codes import DONE, FAILED
 from dashboard.cli.shown import complain, say, say_json, table
-from dashboard.core.record import HistoryRow
+from dashboard.core.record import Happening, HistoryRow
 from dashboard.core.words import absolute, span
 
 _ENV = "The environment; local, or else the first one, if it is left out."
@@ -47,6 +47,10 @@ def _cells(row: HistoryRow) -> list[str]:
     file = row.filename or ""
     if row.statement is not None:
         file += f", statement {row.statement}"
+    if row.event == Happening.RESOLVED and row.message:
+        what += f": {row.message.partition(':')[0]}"
+    if row.event == Happening.NOTE and row.message:
+        what += f": {row.message.splitlines()[0]}"
     if row.reason:
         what += f", because: {row.reason}"
     elif row.message and row.sqlstate:

@@ -55,6 +55,7 @@ class UnfinishedFile:
     done: it came to its end, or did not; None where the catalog cannot tell.
     first: SQL that a person has to run by hand before anything else helps.
     drop: what the next run drops before it goes on, because somebody decided so.
+    failed: the server refused the statement, or it was cancelled; it left something behind all the same.
 
     """
 
@@ -69,6 +70,7 @@ class UnfinishedFile:
     done: bool | None = None
     first: str | None = None
     drop: tuple[str, ...] = ()
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

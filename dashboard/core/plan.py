@@ -238,7 +238,8 @@ def _unfinished_note(file: UnfinishedFile, migration: Migration | None) -> str:
         return f"{done}, and its text was changed since"
     if file.interrupted is None:
         return f"{done}; the next run goes on from there"
-    return " ".join((f"statement {file.interrupted} was started, and its end is not known.", *file.evidence))
+    end = "did not go through." if file.failed else "was started, and its end is not known."
+    return " ".join((f"statement {file.interrupted} {end}", *file.evidence))
 
 
 def _steps(pending: Sequence[Entry], picture: Picture, renames: dict[str, str], review: Reviewer) -> tuple[Step, ...]:

@@ -308,8 +308,14 @@ def sentence_of(case: Case) -> str:
         are = "statement is" if left.statements_done == 1 else f"{left.statements_done} statements are"
         return f"Its first {are} done, and its text was changed since."
     changed = () if case.same_text or case.migration is None else ("The text of the file was changed since.",)
-    started = f"Statement {left.interrupted} was started, and its end is not known."
-    return " ".join((started, *left.evidence, *changed))
+    return " ".join((doubt(left), *left.evidence, *changed))
+
+
+def doubt(left: UnfinishedFile) -> str:
+    """What became of the interrupted statement, before anybody looks at what it left."""
+    if left.failed:
+        return f"Statement {left.interrupted} did not go through."
+    return f"Statement {left.interrupted} was started, and its end is not known."
 
 
 def advice_of(case: Case) -> str:

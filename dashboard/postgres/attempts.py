@@ -95,6 +95,7 @@ class _Trail:
         self._hash = ""  # of the text that counts as begun
         self._done = 0
         self._running: _Row | None = None  # the statement that was started, and of which no end is known
+        self._failed = False  # it is known that it did not go through
         self._drop: set[str] = set()  # what somebody decided to have dropped before it runs again
 
     def follow(self, row: _Row) -> None:
@@ -102,10 +103,11 @@ class _Trail:
             case Happening.STARTED:
                 if self._begun is None or self._hash != row.normalised_hash:
                     self._begun, self._hash, self._done = row, row.normalised_hash, (row.statement or 1) - 1
-                self._running, self._drop = row, set()
+                self._running, self._failed, self._drop = row, False, set()
             case Happening.STATEMENT_DONE:
                 self._done, self._running = row.statement or self._done, None
             case Happening.FAILED if self._running and row.statement == self._running.statement:
+                self._failed = True
                 if not _needs_a_person(self._running.traces):
                     self._running = None
             case Happening.RESOLVED:
@@ -152,6 +154,7 @@ class _Trail:
             left=found.left,
             done=found.done,
             first=found.first,
+            failed=self._failed,
         )
 
 

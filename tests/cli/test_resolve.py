@@ -59,7 +59,14 @@ def test_an_environment_that_does_not_answer_is_said_to_be_away(checkout: Checko
     assert "gone" in checkout.rung("resolve", NAME, "--env", "gone", *words, code=4).err
 
 
-@pytest.mark.parametrize("decision", ["--retry", "--mark-applied", "--accept-edit"])
+@pytest.mark.parametrize(
+    "decision",
+    [
+        "--retry",
+        pytest.param("--mark-applied", marks=pytest.mark.slow),
+        pytest.param("--accept-edit", marks=pytest.mark.slow),
+    ],
+)
 def test_what_does_not_fit_is_refused_and_says_what_would(stopped: Checkout, decision: str) -> None:
     answer = stopped.rung("resolve", NAME, decision, "--reason", "x", code=3)
     assert "does not fit" in answer.err
@@ -90,7 +97,7 @@ def held(checkout: Checkout) -> Iterator[None]:
 def test_it_shows_what_is_there_and_the_commands_that_fit_and_changes_nothing(stopped: Checkout) -> None:
     answer = stopped.rung("resolve", f"migrations/{NAME}", code=0)
     assert f"local: {NAME} is unfinished" in answer.out
-    assert "Index public.once is INVALID." in answer.out
+    assert "Statement 1 did not go through. Index public.once is INVALID." in answer.out
     assert "line 1: CREATE UNIQUE INDEX CONCURRENTLY once ON twice (id)" in answer.out
     assert f'  rung resolve {NAME} --env local --drop-and-retry --reason "…"' in answer.out
     assert not any(f"{other} --reason" in answer.out for other in ("--retry", "--mark-applied"))
@@ -121,7 +128,7 @@ def test_a_decision_is_in_the_history_with_who_and_why(stopped: Checkout) -> Non
     assert "The next run drops the INVALID index public.once" in answer.out
     assert "Now run: rung migrate --env local" in answer.out
     history = stopped.rung("history", code=0).out
-    assert "because: rows merged" in history
+    assert "resolved: drop and retry, because: rows merged" in history
     assert "lead@example.com (person, cli)" in history
     stopped.do("DELETE FROM twice WHERE ctid = (SELECT max(ctid) FROM twice)")
     assert "dropped the INVALID index public.once" in stopped.rung("migrate", code=0).out

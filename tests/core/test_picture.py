@@ -9,7 +9,18 @@ AT = datetime(2026, 11, 3, 14, 2, tzinfo=UTC)
 
 def test_an_unfinished_file_is_kept_with_what_is_known_of_it() -> None:
     file = UnfinishedFile(
-        "002_i.sql", AT, 1, 2, "x" * 64, ("Index a.i is INVALID.",), 77, ("a.i",), done=False, first="REINDEX;", drop=()
+        "002_i.sql",
+        AT,
+        1,
+        2,
+        "x" * 64,
+        ("Index a.i is INVALID.",),
+        77,
+        ("a.i",),
+        done=False,
+        first="REINDEX;",
+        drop=(),
+        failed=True,
     )
     picture = Picture("local", AT, "18.1", unfinished=(file,))
     assert picture_from_json(picture_to_json(picture)) == picture

@@ -192,7 +192,14 @@ def test_an_index_that_somebody_put_right_by_hand_needs_no_second_build(environm
 # --- REINDEX ---
 
 
-@pytest.mark.parametrize("what", ["INDEX CONCURRENTLY ix", "TABLE CONCURRENTLY t", "SCHEMA CONCURRENTLY app"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "INDEX CONCURRENTLY ix",
+        pytest.param("TABLE CONCURRENTLY t", marks=pytest.mark.slow),
+        pytest.param("SCHEMA CONCURRENTLY app", marks=pytest.mark.slow),
+    ],
+)
 def test_a_reindex_that_is_stopped_leaves_a_copy_that_is_named_and_dropped(environment: Environment, what: str) -> None:
     ask(environment, "CREATE SCHEMA app")
     ask(environment, "CREATE TABLE app.t (id int)")

@@ -242,7 +242,7 @@ def test_a_file_that_cannot_be_read_is_not_decided_about(environment: Environmen
     refused(environment, folder(UNIQUE, "SELECT ("), Decision.DROP_AND_RETRY, "it cannot be used as it is")
 
 
-@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("arrives", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_an_answer_to_the_last_decision_that_is_lost_is_found_out(environment: Environment, arrives: bool) -> None:
     run(environment, folder_of(FIRST))
     files = folder(NOTED, INDEX)
