@@ -1,8 +1,9 @@
 """Rights and traps: what a role may not do is named with its GRANT, and no owner of a database reaches our statements."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -14,11 +15,12 @@ from dashboard.core.picture import NotReachable, Picture
 from dashboard.core.plan import State, make_plan
 from dashboard.core.run import Outcome, Result
 from dashboard.core.safety.review import review
-from dashboard.postgres import history
+from dashboard.postgres import embedded, history
 from dashboard.postgres.connect import connect
 from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
-from tests.oracle import LOG, ORDER, ask, assert_consistent, folder_of, noted, three_files
+from tests.conftest import FAST
+from tests.oracle import LOG, ORDER, ask, assert_consistent, folder_of, noted, three_files, wait_until
 
 ROLE = 'odd "role"'
 FILES = ("001_log.sql", "002_middle.sql", "003_end.sql")
@@ -398,3 +400,60 @@ def test_nothing_temporary_shadows_what_our_statements_name(environment: Environ
     assert_consistent(environment, FILES)
     [(late,)] = ask(environment, "SELECT min(finished_at) > now() - interval '1 hour' FROM rung.history")
     assert late
+
+
+# --- read-only ---
+
+READ_ONLY = {
+    "ALTER DATABASE {database} SET default_transaction_read_only = on": "ALTER DATABASE {database} RESET",
+    "ALTER ROLE {role} SET default_transaction_read_only = on": "ALTER ROLE {role} RESET",
+    "ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = on": (
+        "ALTER ROLE {role} IN DATABASE {database} RESET"
+    ),
+}
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize("statement", READ_ONLY)
+def test_where_a_read_only_default_comes_from_is_said_with_the_way_out(
+    environment: Environment, narrow: Environment, statement: str
+) -> None:
+    known = {"database": f'"{name_of(environment)}"', "role": sql.Identifier(ROLE).as_string()}
+    ask(environment, f"CREATE SCHEMA rung; GRANT USAGE, CREATE ON SCHEMA rung, public TO {known['role']}")
+    ask(environment, statement.format(**known))
+    result = apply(narrow, three_files, ORDER)
+    assert result.outcome is Outcome.UNREACHABLE
+    assert result.problem
+    assert result.problem.message == "local cannot take migrations: default_transaction_read_only is on"
+    way_out = READ_ONLY[statement].format(**known)
+    assert f": {way_out} default_transaction_read_only;" in result.problem.advice
+    with psycopg.connect(environment.url.reveal() if environment.url else "", autocommit=True) as owner:
+        owner.execute("SET default_transaction_read_only = off")
+        owner.execute(f"{way_out} default_transaction_read_only".encode())
+    assert apply(narrow, three_files, ORDER).outcome is Outcome.APPLIED
+
+
+@pytest.mark.fault(31)
+def test_a_read_only_default_in_the_address_itself_is_said(environment: Environment) -> None:
+    assert environment.url
+    options = "?options=-cdefault_transaction_read_only%3Don"
+    result = apply(replace(environment, url=Secret(environment.url.reveal() + options)), three_files, ORDER)
+    assert result.problem
+    assert "set by the address itself" in result.problem.advice
+
+
+@pytest.mark.fault(31)
+@pytest.mark.slow
+def test_a_read_only_default_of_the_whole_server_is_said(cluster_place: Callable[[str], Path]) -> None:
+    folder = cluster_place("read-only")
+    whole = embedded.start(folder, settings=FAST)
+    try:
+        target = Environment("local", 0, whole.url("postgres"))
+        ask(target, "ALTER SYSTEM SET default_transaction_read_only = on")
+        ask(target, "SELECT pg_reload_conf()")
+        wait_until(lambda: ask(target, "SHOW default_transaction_read_only") == [("on",)])
+        result = apply(target, three_files, ORDER)
+    finally:
+        embedded.remove(folder)
+    assert result.problem
+    assert "set in the server's configuration" in result.problem.advice
