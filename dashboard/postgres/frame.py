@@ -27,6 +27,10 @@ _NOTICE_US_GONE_SINCE_14 = _NOTICE_US_GONE | {"client_connection_check_interval"
 _CHECKS_SINCE = 140000  # the server has client_connection_check_interval
 _LIMITS_NAME = "limits"
 _REFUSALS = ("22023", "42501", "42704", "55P02", "0A000")  # a value, a right, a name, a moment, a machine without it
+BLIND = (
+    "a server before PostgreSQL 14 does not notice that a runner is gone while a statement runs: what a killed runner "
+    "leaves behind keeps its locks until its statement ends"
+)
 PLAIN = (
     "this server does not let us set how soon it notices a runner that is gone ({said}); the run goes on, and what a "
     "killed runner leaves behind may keep its locks until its statement ends"
@@ -76,12 +80,17 @@ def limits(server_version: int, *, local: bool, plain: bool = False) -> Message:
 
     plain: without what a server may refuse to be told, see `Session.refused`.
     """
-    since_14 = server_version >= _CHECKS_SINCE
+    since_14 = not is_blind(server_version)
     known = _LIMITS_SINCE_14 if since_14 else _LIMITS
     if not plain:
         known = known | (_NOTICE_US_GONE_SINCE_14 if since_14 else _NOTICE_US_GONE)
     name = f"{_LIMITS_NAME}_{local}_{plain}"
     return _settings(name, known, local=local, also=(_NOT_IN_OURS.format(local=str(local).lower()),))
+
+
+def is_blind(server_version: int) -> bool:
+    """Whether the server cannot look whether we are there while a statement runs."""
+    return server_version < _CHECKS_SINCE
 
 
 def is_refusal(broken: Broken) -> bool:

@@ -125,7 +125,7 @@ class Session:
         self.unbroken, self.used, self.plain = True, False, False
         self._control: Connection | None = None
         self._work: Connection | None = None
-        self._work_pid = 0
+        self._work_pid, self._said_blind = 0, False
         self._prepared = Prepared()
         self._survey: Survey | None = None
         self._held: Held | None = None
@@ -138,6 +138,9 @@ class Session:
             self._work = dial(self.environment, purpose="work", beside=self._control)
             self.used, self._prepared = False, Prepared()
             self._work_pid = self._work.info.backend_pid
+            if frame.is_blind(self._work.info.server_version) and not self._said_blind:
+                self._said_blind = True
+                self.report(Notice(None, frame.BLIND))
         return self._work
 
     def close_work(self) -> None:
@@ -298,7 +301,7 @@ class Session:
             if landing.broken and landing.broken.sqlstate == _NO_SUCH_CHARACTER:
                 plain = [history.append(self.author, entry, plain=True) for entry in entries]
                 landing = self._record(plain)
-            failure = landing.broken.error if landing.broken else landing.lost and landing.lost.reason
+            failure = one_line(landing.broken.error) if landing.broken else landing.lost and landing.lost.reason
         except EnvironmentFault as fault:
             failure = fault
         if failure:

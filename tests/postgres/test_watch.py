@@ -668,6 +668,19 @@ def test_a_server_that_lets_nobody_set_how_soon_it_notices_our_end_is_worked_on_
 
 
 @pytest.mark.fault(59)
+def test_a_server_that_cannot_notice_our_end_is_said_to_be_one_once(
+    busy: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame, "_CHECKS_SINCE", 990000)  # whatever server this is, it counts as an old one
+    seen = Seen()
+    name = "client_connection_check_interval"
+    files = folder_of(FIRST, (NAME, f"CREATE TABLE told AS SELECT current_setting('{name}') AS it;"), ("003_a.sql", ""))
+    assert run(busy, files, seen).outcome is Outcome.APPLIED
+    assert [said.message for said in seen.of(Notice)] == [frame.BLIND]
+    assert ask(busy, "SELECT it FROM told") == [("0",)]
+
+
+@pytest.mark.fault(59)
 def test_the_server_is_told_to_notice_our_end(busy: Environment) -> None:
     settings = ("client_connection_check_interval", "tcp_user_timeout", "tcp_keepalives_idle", "tcp_keepalives_count")
     text = ", ".join(f"current_setting('{name}')" for name in settings)
