@@ -181,6 +181,55 @@ def test_the_other_signals_stop_it_as_well(two: Checkout, number: signal.Signals
     assert number.name in two.end(process, code=1).err
 
 
+@pytest.mark.fault(4)
+def test_a_run_that_waits_for_the_lock_stops_when_it_is_told_to(two: Checkout) -> None:
+    with a_run_that_holds_the_lock(two):
+        process = two.begin("migrate", "--lock-wait", "600", stdout=subprocess.PIPE)
+        assert process.stdout
+        assert "waiting for the lock" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        said = two.end(process, code=1)
+        assert time.monotonic() - began < 10
+        assert "cancelled by SIGTERM at the command line" in said.err
+
+
+@pytest.mark.fault(5)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_waits_for_a_table_says_for_whom_and_a_second_signal_leaves_nothing(
+    two: Checkout, number: signal.Signals
+) -> None:
+    two.rung("migrate", code=0)
+    two.write("003_c.sql", "SET LOCAL lock_timeout = '60s';\nALTER TABLE b ADD COLUMN c int;")
+    with two.connect() as other:
+        other.execute("BEGIN; SELECT * FROM b")
+        process = two.begin("migrate")
+        assert process.stdout
+        found = until(lambda: re.search("  waiting  .*", process.stdout.readline()))  # type: ignore[union-attr]
+        assert re.search(
+            r"003_c.sql: for .+ so far, for pid \d+ \(.*idle in transaction, in a transaction for", found[0]
+        )
+        for _ in range(2):
+            process.send_signal(number)
+        two.end(process)
+        until(lambda: not two.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'rung %'"))
+    two.rung("migrate", code=0)
+    assert two.ledger() == ["001_a.sql", "002_b.sql", "003_c.sql"]
+
+
+def test_a_long_statement_says_how_far_it_is(two: Checkout) -> None:
+    two.do(
+        "CREATE TABLE wide (it text STORAGE PLAIN)",
+        "INSERT INTO wide SELECT repeat('x', 5000) FROM generate_series(1, 60)",
+        "CREATE FUNCTION slow(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT pg_sleep(0.03); SELECT $1'",
+    )
+    two.write("003_c.sql", "CREATE INDEX ON wide (left(slow(it), 9));")
+    said = two.rung("migrate", code=0)
+    assert re.search(
+        r"  working  003_c.sql: CREATE INDEX, building index.*: \d+ % \([\d,]+ of [\d,]+ blocks\)", said.out
+    )
+
+
 def test_nohup_is_respected(two: Checkout) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as from nohup
     try:
