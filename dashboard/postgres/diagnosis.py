@@ -146,9 +146,10 @@ def unwritable(told: Problem, what: str, table: str, kept: str, known: Survey) -
         f"GRANT SELECT, INSERT ON {table} TO {user};",
         "42P01": gone,
         "42703": gone,
-        "25006": f"default_transaction_read_only is on for role {user} or database {known.database}, or the file set "
-        "its transaction to read-only: turn that off.",
+        "25006": "The file makes its transaction read-only: take that out."
+        if what == "history"
+        else f"default_transaction_read_only is on for role {user} or database {known.database}: turn it off.",
         "22P05": "The encoding of this database has no such character, and the history keeps the whole text of the "
         "file: leave it out.",
     }.get(told.sqlstate or "", "Look at the table and its triggers.")
-    return replace(told, message=f"the {what} could not be written: {told.message}", advice=f"{kept} {advice}")
+    return replace(told, message=f"the {what} could not be written: {told.message}", advice=f"{kept} {advice}".strip())

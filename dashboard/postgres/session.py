@@ -18,7 +18,7 @@ from dashboard.core.plan import Step
 from dashboard.core.record import Happening
 from dashboard.core.run import Problem, StopQuestion
 from dashboard.postgres import frame, history, identity
-from dashboard.postgres.connect import Connection, connect, dial
+from dashboard.postgres.connect import Connection, connect, dial, one_line
 from dashboard.postgres.diagnosis import NOTHING_KEPT, broken_frame, explain, unwritable
 from dashboard.postgres.flight import (
     SYNC,
