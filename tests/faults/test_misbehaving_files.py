@@ -129,9 +129,9 @@ HARMLESS = [
     "SET client_encoding = 'SQL_ASCII';",
     "SET standard_conforming_strings = off;",
     "SET session_replication_role = replica;",
-    "SET lock_timeout = 0; SET statement_timeout = '1ms';",
-    "SET idle_in_transaction_session_timeout = '1ms';",
-    "SET idle_session_timeout = '1ms';",
+    "SET lock_timeout = 0; SET statement_timeout = '1s';",
+    "SET idle_in_transaction_session_timeout = '1s';",
+    "SET idle_session_timeout = '1min';",
     "SET row_security = off; SET synchronous_commit = off; SET extra_float_digits = -15;",
     "SET client_min_messages = debug5; SET debug_print_plan = on;",
     "SET event_triggers = off;",
@@ -189,8 +189,12 @@ END$$"""
 
 KEEPS_NOTHING = [
     # the deed, what the message says, what the advice says
-    ("SET transaction_read_only = on;", "read-only transaction", "set its transaction to read-only: turn that off"),
-    ("SELECT set_config('transaction_read_only', 'on', true);", "read-only transaction", "turn that off"),
+    (
+        "SET transaction_read_only = on;",
+        "read-only transaction",
+        "The file makes its transaction read-only: take that out.",
+    ),
+    ("SELECT set_config('transaction_read_only', 'on', true);", "read-only transaction", "take that out"),
     ("CALL commits();", "invalid transaction termination", "a procedure that commits or rolls back"),
     ("CALL rolls_back();", "invalid transaction termination", "a procedure that commits or rolls back"),
     ("DO $$BEGIN CALL commits(); END$$;", "invalid transaction termination", "a procedure that commits or rolls back"),
@@ -379,7 +383,6 @@ def limited(environment: Environment) -> Iterator[Environment]:
     ("deed", "said"),
     [
         ("ALTER DATABASE here SET search_path = 'nowhere';", None),
-        ("ALTER ROLE limited SET statement_timeout = '1ms';", None),
         ("ALTER ROLE limited SET search_path = '';", None),
         ("ALTER ROLE limited PASSWORD 'another';", "does not accept the password of user limited"),
         ("ALTER ROLE limited SET default_transaction_read_only = on;", "default_transaction_read_only is on"),
@@ -693,7 +696,7 @@ def test_bytes_that_are_no_text_in_a_servers_message_are_the_servers_own_error(
         "SET default_transaction_read_only = on; SELECT 1;",
         "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SELECT 1;",
         "SET search_path = ''; SET ROLE pg_monitor; SELECT 1;",
-        "SET idle_session_timeout = '1ms'; SET statement_timeout = '1s'; SELECT 1;",
+        "SET idle_session_timeout = '1min'; SET statement_timeout = '5s'; SELECT 1;",
         "SET client_encoding = LATIN1; SET standard_conforming_strings = off; SELECT 'ä';",
         "SELECT pg_advisory_unlock_all(); DISCARD ALL; SELECT 1;",
         "CREATE TEMPORARY TABLE pg_class (i int); CREATE TEMPORARY TABLE pg_index (i int); SELECT 1;",
