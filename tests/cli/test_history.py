@@ -53,7 +53,7 @@ def test_a_role_that_may_not_read_it_is_told_what_to_grant(tried: Checkout, word
         said = tried.rung("history", *words, LOCAL_URL=as_reader, code=4)
     finally:
         tried.do("DROP ROLE reader")
-    assert "user reader may not read what Rung keeps there" in said.err
+    assert "role reader may not read what Rung keeps there" in said.err
     assert "What to do: As the owner: GRANT" in said.err
 
 
@@ -67,7 +67,8 @@ def test_a_history_that_somebody_keeps_locked_is_not_waited_for_long(tried: Chec
 def test_json_holds_every_column(tried: Checkout) -> None:
     document = tried.rung("history", "--json", code=0).json
     assert document["environment"] == "local"
-    newest, oldest = document["rows"]
+    newest, oldest, identified = document["rows"]
+    assert identified["event"] == "identified"
     assert (newest["event"], newest["sqlstate"], newest["sql"]) == ("failed", "22012", "SELECT 1/0;")
     assert oldest["actor"] == "ada@example.com"
     assert newest["previous_hash"] == oldest["own_hash"]
@@ -75,12 +76,12 @@ def test_json_holds_every_column(tried: Checkout) -> None:
 
 def test_a_whole_chain_is_confirmed(tried: Checkout) -> None:
     said = tried.rung("history", "--verify", code=0)
-    assert said.out.startswith("local: 2 rows")
+    assert said.out.startswith("local: 3 rows")
     document = tried.rung("history", "--verify", "--json", code=0).json
     assert (document["environment"], document["ok"], document["rows"], document["first_bad_id"]) == (
         "local",
         True,
-        2,
+        3,
         None,
     )
     assert len(document["head"]) == 64

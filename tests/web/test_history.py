@@ -42,7 +42,7 @@ def test_nothing_yet_teaches_the_first_command(cast: Cast) -> None:
 def test_newest_first_with_who_where_and_how_it_ended(happened: dict[str, Result], cast: Cast) -> None:
     page = cast.viewer.get("/history")
     assert rows(page.text)[0] == "failed"
-    assert sorted(rows(page.text)) == ["applied", "applied", "applied", "failed"]
+    assert sorted(rows(page.text)) == ["applied", "applied", "applied", "failed", "identified", "identified"]
     text = words(page)
     assert "22012: division by zero" in text
     assert "dev@example.com cli" in text
@@ -59,15 +59,15 @@ def test_every_row_leads_to_run_file_and_environment(happened: dict[str, Result]
 @pytest.mark.parametrize(
     ("query", "number"),
     [
-        ("environment=staging", 2),
+        ("environment=staging", 3),
         ("environment=production", 0),
         ("outcome=failed", 1),
-        ("actor=SRV", 2),
+        ("actor=SRV", 3),
         ("file=001", 2),
         ("file=001&environment=local", 1),
         ("actor=%25", 0),
         ("file=a_b", 0),
-        ("before=nonsense", 4),
+        ("before=nonsense", 6),
         ("environment=staging'--", 0),
     ],
 )
@@ -105,7 +105,7 @@ def test_older_pages_are_reached_by_a_cursor(
 
 def test_what_one_run_did_is_tied_together(happened: dict[str, Result], cast: Cast) -> None:
     page = cast.viewer.get("/history?environment=staging").text
-    assert re.findall(r'<tr>\s*<td class="([^"]*)">', page) == ["down", "up"]
+    assert re.findall(r'<tr>\s*<td class="([^"]*)">', page) == ["down", "both", "up"]
 
 
 def test_errors_are_only_text(happened: dict[str, Result], cast: Cast) -> None:
@@ -118,5 +118,5 @@ def test_rows_of_environments_one_may_not_look_at_are_left_out(
     services.accounts.set_role(EMAILS[Role.VIEWER], None, EVERYWHERE)
     services.accounts.set_role(EMAILS[Role.VIEWER], Role.VIEWER, "local")
     page = cast.viewer.get("/history")
-    assert len(rows(page.text)) == 2
+    assert len(rows(page.text)) == 3
     assert "staging" not in words(page)
