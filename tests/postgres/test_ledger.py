@@ -38,6 +38,8 @@ def test_the_query_that_everybody_knows_works(environment: Environment) -> None:
     assert columns == [("filename", "text", "NO"), ("applied_at", "timestamp with time zone", "NO")]
 
 
+@pytest.mark.fault(85)
+@pytest.mark.fault(86)
 @pytest.mark.parametrize(
     "definition",
     [
@@ -61,12 +63,14 @@ def test_a_database_that_another_runner_kept_is_adopted_and_only_missing_files_r
     assert run(environment).outcome is Outcome.NOTHING
 
 
+@pytest.mark.fault(84)
 def test_rows_without_a_name_or_a_moment_do_no_harm(environment: Environment) -> None:
     adopted(environment, "filename text, applied_at timestamptz", "001_log.sql")
     ask(environment, "INSERT INTO _migrations_applied VALUES (NULL, now()), ('002_middle.sql', 'infinity')")
     assert run(environment).applied == ("003_end.sql",)
 
 
+@pytest.mark.fault(85)
 @pytest.mark.parametrize(
     ("definition", "columns"),
     [
@@ -87,6 +91,7 @@ def test_somebody_elses_table_is_refused_by_its_columns(
     assert ask(environment, "SELECT to_regclass('rung.history')") == [(None,)]
 
 
+@pytest.mark.fault(86)
 @pytest.mark.parametrize(
     ("definition", "kind"),
     [
@@ -106,6 +111,7 @@ def test_what_is_not_a_table_is_refused_by_name(environment: Environment, defini
     assert f"is {kind}, and the ledger has to be a table" in result.problem.message
 
 
+@pytest.mark.fault(86)
 def test_a_trigger_that_swallows_rows_is_noticed_before_the_commit(environment: Environment) -> None:
     adopted(environment, "filename text PRIMARY KEY, applied_at timestamptz", "001_log.sql")
     ask(environment, "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
@@ -117,6 +123,7 @@ def test_a_trigger_that_swallows_rows_is_noticed_before_the_commit(environment: 
     assert ask(environment, "SELECT entry FROM log") == [("001_log.sql",)]
 
 
+@pytest.mark.fault(86)
 def test_a_trigger_that_raises_is_passed_on(environment: Environment) -> None:
     adopted(environment, "filename text PRIMARY KEY, applied_at timestamptz", "001_log.sql")
     raises = "BEGIN RAISE EXCEPTION 'not on a Friday'; END"
@@ -128,6 +135,7 @@ def test_a_trigger_that_raises_is_passed_on(environment: Environment) -> None:
     assert ask(environment, "SELECT entry FROM log") == [("001_log.sql",)]
 
 
+@pytest.mark.fault(88)
 def test_a_role_that_may_not_create_is_told_which_grant_helps(environment: Environment) -> None:
     assert environment.url
     ask(environment, "DROP ROLE IF EXISTS humble")
@@ -143,6 +151,7 @@ def test_a_role_that_may_not_create_is_told_which_grant_helps(environment: Envir
     assert 'GRANT USAGE, CREATE ON SCHEMA "public" TO "humble";' in result.problem.advice
 
 
+@pytest.mark.fault(91)
 def test_another_schema_has_a_ledger_of_its_own(environment: Environment) -> None:
     billing = replace(environment, ledger_schema="Billing Dept")
     result = run(billing)
