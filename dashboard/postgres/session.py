@@ -17,7 +17,7 @@ from dashboard.core.migration import Migration
 from dashboard.core.plan import Step
 from dashboard.core.record import Happening
 from dashboard.core.run import Problem, StopQuestion
-from dashboard.postgres import frame, history, identity
+from dashboard.postgres import frame, history, identity, pooler
 from dashboard.postgres.connect import Connection, connect, dial, one_line
 from dashboard.postgres.diagnosis import NOTHING_KEPT, broken_frame, explain, unwritable
 from dashboard.postgres.flight import (
@@ -45,7 +45,7 @@ ATTEMPTS = 6  # the first and five more
 _IN_THE_WAY = ("55P03", "40P01", "40001")  # another session's doing: trying again is right
 _FIRST_PAUSE = 0.25  # seconds; doubles with every attempt
 _FIND_OUT = 60.0  # seconds to find out what became of a COMMIT
-_FIND_OUT_STOPPED = 8.0  # ... where somebody waits for the run to end
+_FIND_OUT_STOPPED = 5.0  # ... where somebody waits for the run to end
 _PATIENCE = 15.0  # seconds for one answer on the control connection, and for one row of the history
 _GRACE = 2.0  # seconds a server process gets to end by itself before it is told to
 
@@ -137,11 +137,17 @@ class Session:
         if self._work is None or self._work.closed:
             self._work = dial(self.environment, purpose="work", beside=self._control)
             self.used, self._prepared = False, Prepared()
-            self._work_pid = self._work.info.backend_pid
+            self._work_pid = self._pid_of(self._work)
             if frame.is_blind(self._work.info.server_version) and not self._said_blind:
                 self._said_blind = True
                 self.report(Notice(None, frame.BLIND))
         return self._work
+
+    def _pid_of(self, work: Connection) -> int:
+        """Behind a pooler the protocol names a process that is not there; what the lock says shows that."""
+        if self._held is None or self._held.pid == self.controlling.info.backend_pid:
+            return work.info.backend_pid
+        return int(self.ask(work, Message(pooler.PID.decode(), Part.ASK)) or 0)
 
     def close_work(self) -> None:
         """The next file gets a new session."""
@@ -245,7 +251,7 @@ class Session:
     def _watch(self, filename: str | None, limit: Limit | None = None) -> Watch:
         beside = self.working()
         another = partial(connect, self.environment, purpose="watch", beside=beside)
-        return Watch(beside, self.controlling, another, self.stop, self.report, filename, limit)
+        return Watch(beside, self._work_pid, self.controlling, another, self.stop, self.report, filename, limit)
 
     def _fly(
         self, legs: Iterable[Leg], watch: Watch, answered: Answered = nobody, prepared: Prepared | None = None

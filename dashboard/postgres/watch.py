@@ -5,7 +5,7 @@ import fcntl
 import termios
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import psycopg
@@ -25,6 +25,7 @@ _CANCEL_EVERY = 1.0  # a cancel that finds no statement running does nothing, so
 _CANCEL_PATIENCE = 6.0  # seconds until a server that does not answer a cancel counts as gone
 _LOST_AFTER = 5.0  # seconds in which nothing comes, although the server says that it has nothing left to do
 _BLIND_AFTER = 10.0  # seconds without an answer after which another connection is asked
+_SETTLE_STOPPED = 2.0  # seconds that the last look may take where somebody waits for the run to end
 _GIVE_UP_BLIND = 15.0  # seconds in which no other connection can be had either
 _CALM = 2.0  # seconds between two reports about who is stuck behind the same statement
 _REMARKS = 200  # of the server on one flight; a file may raise a notice for every row of a table
@@ -47,6 +48,7 @@ class Limit:
 class Watch:
     """Looks after the work connection while it flies: call it as the flight's tick, and `close` it afterwards.
 
+    `pid` is that of the server process, which behind a pooler is not the one that the protocol names.
     It never waits: what it asks on the control connection is answered by one of the next ticks.
 
     Attributes
@@ -62,6 +64,7 @@ class Watch:
     def __init__(
         self,
         work: Connection,
+        pid: int,
         control: Connection,
         another: Callable[[], Connection],
         stop: StopQuestion,
@@ -76,8 +79,10 @@ class Watch:
         self.remarks: tuple[str, ...] = ()
         self._work, self._stop, self._limit, self._another = work, stop, limit, another
         self._teller = _Teller(filename, report)
-        self._eye: Eye | None = Eye(control, work.info.backend_pid)
+        self._pid = pid
+        self._eye: Eye | None = Eye(control, pid)
         self._spare: Connection | None = None
+        self._stuck_since: dict[int, float] = {}
         now = time.monotonic()
         self._ask_at, self._look_at, self._cancel_at = now + _ASK_EVERY, now + _LOOK_EVERY, now
         self._give_up_at = float("inf")
@@ -106,13 +111,13 @@ class Watch:
 
     def turn_to(self, filename: str) -> None:
         """The file before is in: what is seen from now on concerns this one."""
-        self.blockers, self.remarks, self._cancel_at = (), (), 0.0
+        self.blockers, self.remarks, self._cancel_at, self.made_room = (), (), 0.0, False
         self._teller = self._teller.of(filename)
 
     def close(self) -> None:
         """Leave the control connection free for the next question."""
         if self._eye is not None and self._eye.asked_at is not None and not self.deaf:
-            self.deaf = not self._eye.settle(_BLIND_AFTER)
+            self.deaf = not self._eye.settle(_BLIND_AFTER if self.cancelled_by is None else _SETTLE_STOPPED)
         if self._spare is not None:
             self._spare.close()
 
@@ -145,6 +150,7 @@ class Watch:
     def _judge(self, look: Look, now: float) -> float:
         """What follows from a look. Answers after how many seconds the next one is due."""
         self._insist_that_it_works(look, now)
+        look = replace(look, stuck=self._aged(look.stuck, now))
         self.blockers = look.blockers or self.blockers
         self._teller.tell(look, now)
         if look.waited is None or self._limit is None or not look.stuck:
@@ -154,6 +160,11 @@ class Watch:
             self._cancel(now)
         soon = self._limit.seconds - max(one.seconds for one in look.stuck)
         return min(_LOOK_EVERY, max(TICK, soon))
+
+    def _aged(self, stuck: tuple[Stuck, ...], now: float) -> tuple[Stuck, ...]:
+        """A server before 14 does not say for how long somebody has waited: since we first saw it, then."""
+        self._stuck_since = {one.pid: self._stuck_since.get(one.pid, now - one.seconds) for one in stuck}
+        return tuple(replace(one, seconds=max(one.seconds, now - self._stuck_since[one.pid])) for one in stuck)
 
     def _insist_that_it_works(self, look: Look, now: float) -> None:
         """A server that has nothing left to do has answered: then the answers are lost on the way."""
@@ -183,7 +194,7 @@ class Watch:
             if now - self._blind_since >= _GIVE_UP_BLIND:
                 raise GaveUp(f"the server cannot be asked any more: {fault}") from None  # noqa: TRY003  # a signal
             return
-        self._eye = Eye(self._spare, self._work.info.backend_pid)
+        self._eye = Eye(self._spare, self._pid)
 
     # --- in words ---
 

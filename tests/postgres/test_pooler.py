@@ -10,12 +10,14 @@ import pytest
 
 from dashboard.core.environment import Environment, Secret
 from dashboard.core.errors import Unusable
+from dashboard.core.events import OutcomeUnknown
 from dashboard.core.picture import Picture
 from dashboard.core.run import Outcome
+from dashboard.postgres import watch
 from dashboard.postgres.connect import connect
 from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
-from tests.oracle import ORDER, ask, assert_consistent, three_files
+from tests.oracle import ORDER, Seen, ask, assert_consistent, three_files
 from tests.postgres.pgbouncer import PROGRAM, Bouncer, pgbouncer
 from tests.wire import wire_to
 
@@ -49,6 +51,17 @@ def test_session_mode_works_and_is_remarked(environment: Environment, behind: Be
     assert any("a pooler in session mode" in note for note in result.notes)
     assert_consistent(environment, [migration.filename for migration in three_files().migrations])
     assert apply(pooled, three_files, ORDER).outcome is Outcome.NOTHING
+
+
+@pytest.mark.fault(51)
+def test_in_session_mode_a_long_statement_is_watched_as_the_process_that_it_is(
+    environment: Environment, behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_LOST_AFTER", 0.3)
+    seen = Seen()
+    result = apply(behind("session"), lambda: three_files("SELECT pg_sleep(1.5);"), ORDER, seen)
+    assert result.outcome is Outcome.APPLIED, result.problem
+    assert not seen.of(OutcomeUnknown)
 
 
 @pytest.mark.parametrize(
