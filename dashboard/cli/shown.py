@@ -89,7 +89,8 @@ def show_result(result: Result) -> None:
 
 def _show_trouble(result: Result) -> None:
     kept = f", after {count(len(result.applied), 'file')} went through" if result.applied else ""
-    complain(f"{result.environment}: {result.outcome}{kept}.")
+    ended = "could not run" if result.outcome is Outcome.UNREACHABLE else result.outcome  # it may have answered
+    complain(f"{result.environment}: {ended}{kept}.")
     if result.problem is not None:
         lines = problem_lines(result.problem)
         complain("\n".join(lines if result.problem.filename else lines[1:]))  # the environment was just named

@@ -161,7 +161,7 @@ def _ending(run: RunView, outcome: Outcome) -> str:
         case Outcome.CANCELLED:
             return f"Stopped after {count(applied, 'file')}" if applied else "Stopped before anything was applied"
         case Outcome.UNREACHABLE:
-            return f"{where} could not be reached"
+            return f"{where} could not be reached, or not be used"
         case Outcome.BUSY:
             return f"Somebody else is migrating {where}"
 

@@ -31,7 +31,7 @@ OUTCOMES = {
     Outcome.FAILED: Sign("failed", "failed", "danger"),
     Outcome.UNKNOWN: Sign("in-doubt", "unknown", "danger"),
     Outcome.CANCELLED: Sign("stopped", "cancelled", "waiting"),
-    Outcome.UNREACHABLE: Sign("not-reachable", "unreachable", "unknown"),
+    Outcome.UNREACHABLE: Sign("not-reachable", "could not run", "unknown"),
     Outcome.BUSY: Sign("queued", "busy", "waiting"),
 }
 
