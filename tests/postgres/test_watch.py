@@ -30,7 +30,7 @@ from dashboard.core.events import (
 )
 from dashboard.core.migration import Folder
 from dashboard.core.run import Outcome, Problem, Result
-from dashboard.postgres import frame, session, watch, whole
+from dashboard.postgres import frame, look, session, watch, whole
 from dashboard.postgres.connect import Connection, connect
 from dashboard.postgres.embedded import EmbeddedServer
 from dashboard.postgres.look import Eye, Look
@@ -111,7 +111,12 @@ def wait_for_the_queue(environment: Environment, kind: str = "ALTER%") -> None:
 
 
 @pytest.mark.fault(38)
-def test_a_statement_that_waits_makes_room_for_whoever_is_stuck_behind_it(busy: Environment) -> None:
+@pytest.mark.parametrize("says_since_when", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_statement_that_waits_makes_room_for_whoever_is_stuck_behind_it(
+    busy: Environment, monkeypatch: pytest.MonkeyPatch, says_since_when: bool
+) -> None:
+    if not says_since_when:
+        monkeypatch.setattr(look, "_WAITSTART_SINCE", 990000)  # as on a server before 14
     patient = altering("SET LOCAL lock_timeout = '60s';\n" + ALTER)  # so that nothing else ends the wait
     seen, readers = Seen(), []
     with somebody(busy) as other:
@@ -220,12 +225,12 @@ def test_who_is_in_the_way_is_told_although_the_server_says_little_about_others(
                 control.execute("SET search_path = pg_catalog")
                 thread = threading.Thread(target=ours.execute, args=("SELECT * FROM public.log",))
                 thread.start()
-                look = wait_until(lambda: seen if (seen := look_at(control, ours)).blockers else None)
+                found = wait_until(lambda: seen if (seen := look_at(control, ours)).blockers else None)
                 other.rollback()
                 thread.join()
-        [blocker] = look.blockers
+        [blocker] = found.blockers
         assert (blocker.pid, blocker.application) == (pid, "copying")
-        assert look.waited is not None
+        assert found.waited is not None
     finally:
         ask(busy, f"ALTER TABLE log OWNER TO CURRENT_USER; DROP ROLE {role}")
 
@@ -291,8 +296,8 @@ def test_every_other_server_answers_a_look_with_all_of_it(other_server: Embedded
         eye = Eye(control, work.info.backend_pid)
         question = eye.question
         eye.ask()
-        look = wait_until(eye.answer)
-        assert (look.there, look.busy, look.progress) == (True, False, None)
+        found = wait_until(eye.answer)
+        assert (found.there, found.busy, found.progress) == (True, False, None)
         assert eye.question == question, "it had to do without the progress views"
     other_server.drop_database(name)
 
