@@ -368,6 +368,32 @@ def test_what_gives_up_the_runs_lock_will_fail(sql: str) -> None:
     assert (finding.rule, finding.risk, finding.blocks) == ("drops-runner-lock", RiskClass.WILL_FAIL, True)
 
 
+# --- Rung's own records ---
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE rung.history DISABLE TRIGGER ALL",
+        "ALTER TABLE rung.history RENAME TO old",
+        "ALTER TABLE rung.history RENAME COLUMN actor TO who",
+        "ALTER TABLE public._migrations_applied SET SCHEMA attic",
+        "UPDATE rung.history SET actor = 'nobody' WHERE id = 1",
+        "DELETE FROM _migrations_applied WHERE filename = '001_a.sql'",
+        "CREATE TRIGGER t BEFORE INSERT ON rung.history FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE RULE r AS ON INSERT TO _migrations_applied DO INSTEAD NOTHING",
+        "MERGE INTO rung.history h USING (SELECT 1) s ON false WHEN MATCHED THEN UPDATE SET actor = 'x'",
+        "WITH gone AS (DELETE FROM rung.history WHERE id = 1 RETURNING 1) SELECT 1 FROM gone",
+    ],
+)
+def test_a_file_that_changes_what_rung_remembers_is_stopped(sql: str) -> None:
+    (reviewed,) = review(files(sql))
+    said = [(finding.blocks, finding.what) for finding in reviewed.findings if finding.rule == "changes-records"]
+    assert len(said) == 1
+    assert said[0][0]
+    assert "from which Rung tells what this database has" in said[0][1]
+
+
 # --- what is new may go ---
 
 
