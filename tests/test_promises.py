@@ -15,7 +15,7 @@ REASONS = ("Not here: ", "Not promised: ")
 
 
 class Promise(NamedTuple):
-    """One line of a table."""
+    """One item of a list, and the line below it."""
 
     label: str
     text: str
@@ -32,9 +32,8 @@ class Promise(NamedTuple):
 
 
 def promises() -> Iterator[Promise]:
-    for line in PAGE.splitlines():
-        if line.startswith("|") and not re.fullmatch(r"[| -]+", line) and not line.endswith("| proof |"):
-            yield Promise(*(cell.strip() for cell in line.strip("|").split("|")))
+    for label, text, proof in re.findall(r"^- \*\*([^*]+)\*\* (.+)\n  <br><sub>(.+)</sub>$", PAGE, re.MULTILINE):
+        yield Promise(label, text, proof)
 
 
 PROMISES = list(promises())
@@ -69,6 +68,10 @@ def test_the_page_has_its_promises() -> None:
     labels = [promise.label for promise in PROMISES]
     moments = [*(f"K{number}" for number in range(14)), "N1", "N2", "N3"]
     assert [label for label in labels if re.fullmatch(r"[KN]\d+", label)] == moments
+
+
+def test_no_item_of_the_page_is_without_its_line_of_proof() -> None:
+    assert len(PROMISES) == len(re.findall(r"^- ", PAGE, re.MULTILINE))
 
 
 def test_every_row_of_the_fault_matrix_is_there_once_and_in_order() -> None:
