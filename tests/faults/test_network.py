@@ -180,7 +180,9 @@ try:
     def block():
         wait_until(lambda: ask(environment, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
         subprocess.run(["iptables", "-A", *rule], check=True)
-        threading.Timer(3, subprocess.run, [["iptables", "-D", *rule]]).start()
+        open_again = threading.Timer(3, subprocess.run, [["iptables", "-D", *rule]])
+        open_again.start()
+        open_again.join()
 
     thread = threading.Thread(target=block)
     thread.start()
