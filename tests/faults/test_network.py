@@ -164,12 +164,13 @@ import json, subprocess, sys, threading
 from pathlib import Path
 from dashboard.core.environment import Environment
 from dashboard.core.events import FileStarted
-from dashboard.postgres import embedded
+from dashboard.postgres import embedded, whole
 from dashboard.services.apply import apply
 from tests.conftest import FAST
 from tests.oracle import ORDER, Seen, ask, assert_consistent, three_files, wait_until
 
 folder = Path(sys.argv[1])
+whole.FILES = 1  # so that something has to be sent while the firewall is shut
 server = embedded.start(folder, settings=FAST)
 try:
     server.create_database("target")
