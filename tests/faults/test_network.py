@@ -189,7 +189,7 @@ try:
     thread.start()
     result = apply(environment, lambda: three_files("SELECT pg_sleep(1);"), ORDER, Seen())
     thread.join()
-    said = result.problem.message if result.problem else '; '.join(result.notes)
+    said = '; '.join([*result.notes, *([result.problem.message] if result.problem else [])])
     print(json.dumps([said, result.seconds]))
     apply(environment, lambda: three_files('SELECT pg_sleep(1);'), ORDER, Seen())
     assert_consistent(environment, ["001_log.sql", "002_middle.sql", "003_end.sql"])
