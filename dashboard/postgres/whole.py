@@ -123,14 +123,15 @@ class Wholes:
         yield Message(script.begin, Part.BEGIN)
         yield frame.limits(session.working().info.server_version, local=True, plain=session.plain)
         yield from ledger.insert(name, after)
-        for statement in script.statements:
-            yield Message(statement.text, Part.STATEMENT, statement=statement, live=True)
+        for statement in script.statements:  # the last one is answered with the COMMIT
+            live = statement is not script.statements[-1]
+            yield Message(statement.text, Part.STATEMENT, statement=statement, live=live)
         if script.statements:
             yield Message("SET CONSTRAINTS ALL IMMEDIATE", Part.CONSTRAINTS)
         yield from frame.own_state()
         yield frame.check(session.held, ledger, name)
         yield history.append(session.author, self._entry(step))
-        yield from (Message("COMMIT", Part.COMMIT, live=True), SYNC)
+        yield from (Message("COMMIT", Part.COMMIT), SYNC)
 
     def _entry(self, step: Step) -> Entry:
         adopted = step.action is Action.ADOPT
