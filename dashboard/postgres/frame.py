@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from dashboard.postgres.flight import SYNC, Broken, Leg, Message, Part
+from dashboard.postgres.flight import Broken, Leg, Message, Part
 from dashboard.postgres.ledger import Ledger
 from dashboard.postgres.lock import Held
 
@@ -65,8 +65,11 @@ _CLEAN = (
 
 
 def clean() -> tuple[Leg, ...]:
-    """Away with what the file before left in the session."""
-    return (*(Message(statement, Part.RESET) for statement in _CLEAN), SYNC)
+    """Away with what the file before left in the session.
+
+    A transaction without a sync behind it: what fails here, or is cancelled, keeps the next file from running.
+    """
+    return tuple(Message(statement, Part.RESET) for statement in ("BEGIN", *_CLEAN, "COMMIT"))
 
 
 # A role called like our own schema would find that schema first on the usual path, `"$user", public`, and what its

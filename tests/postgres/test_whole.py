@@ -8,7 +8,7 @@ from dashboard.core.environment import Environment
 from dashboard.core.events import Event, FileApplied, FileStarted, OutcomeUnknown, StatementDone
 from dashboard.core.migration import Folder
 from dashboard.core.run import Outcome, Result
-from dashboard.postgres import session, whole
+from dashboard.postgres import frame, session, whole
 from dashboard.postgres.connect import connect
 from dashboard.postgres.flight import SYNC, fly
 from dashboard.postgres.ledger import NOT_BEFORE, Ledger
@@ -186,3 +186,20 @@ def test_a_flight_has_a_bound_in_files_and_in_text(
     result = apply(environment, six, ORDER, seen, lambda: asked.append(len(seen.of(FileApplied))))
     assert result.outcome is Outcome.APPLIED, result.problem
     assert asked == [0, 3]
+
+
+def test_a_file_whose_session_could_not_be_cleaned_does_not_run(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancel may arrive at any message: what the file before had set would hold for the next one."""
+    made = (NAMES[0], "CREATE SCHEMA elsewhere;")
+    assert run(environment, folder_of(made)).outcome is Outcome.APPLIED
+    cancel = "SELECT pg_catalog.pg_cancel_backend(pg_catalog.pg_backend_pid()), pg_catalog.pg_sleep(5)"
+    monkeypatch.setattr(frame, "_CLEAN", (cancel, *frame._CLEAN))
+    texts = ("SET search_path = elsewhere;", "CREATE TABLE here (id integer);", "CREATE TABLE there (id integer);")
+    result = run(environment, folder_of(made, *zip(NAMES[1:4], texts, strict=True)))
+    assert result.outcome is Outcome.FAILED
+    assert result.applied == (NAMES[1],)
+    assert result.problem
+    assert (result.problem.filename, result.problem.sqlstate) == (NAMES[2], "57014")
+    assert ask(environment, "SELECT 1 FROM pg_class WHERE relname IN ('here', 'there')") == []
