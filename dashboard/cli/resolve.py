@@ -124,12 +124,15 @@ def _show(look: Look, filename: str | None, *, as_json: bool) -> int:
             raise NotFound("migration", filename)
         found = [case]
     if as_json:
-        say_json({"environment": look.environment.name, "files": [*map(_case_json, found)], "exit_code": DONE})
+        fields = {"environment": look.environment.name, "files": [*map(_case_json, found)], "stops": look.plan.stops}
+        say_json(fields | {"exit_code": DONE})
         return DONE
+    for stop in look.plan.stops:  # also that the database is another one, which is decided here as well
+        say(f"{look.environment.name}: nothing may run: {stop}")
     for case in found:
         for line in _lines(case):
             say(line)
-    if not found:
+    if not found and not look.plan.stops:
         say(f"{look.environment.name}: nothing has to be decided.")
     return DONE
 

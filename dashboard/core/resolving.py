@@ -304,11 +304,20 @@ def sentence_of(case: Case) -> str:
     left = case.unfinished
     if left is None:
         return f"{case.note[:1].upper()}{case.note[1:]}." if case.note else ""
+    if case.goes_on:
+        return _next(left)
     if left.interrupted is None:
         are = "statement is" if left.statements_done == 1 else f"{left.statements_done} statements are"
         return f"Its first {are} done, and its text was changed since."
     changed = () if case.same_text or case.migration is None else ("The text of the file was changed since.",)
     return " ".join((doubt(left), *left.evidence, *changed))
+
+
+def _next(left: UnfinishedFile) -> str:
+    """What the next run does with a file that waits for nobody."""
+    drops = f"drops the INVALID index {' and '.join(left.drop)}, then " if left.drop else ""
+    start = f"goes on after {_first(left)}" if left.statements_done else "executes the file from its start"
+    return f"The next run {drops}{start}."
 
 
 def doubt(left: UnfinishedFile) -> str:

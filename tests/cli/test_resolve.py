@@ -127,6 +127,8 @@ def test_a_decision_is_in_the_history_with_who_and_why(stopped: Checkout) -> Non
     answer = stopped.rung(*words, code=0, RUNG_ACTOR="lead@example.com")
     assert "The next run drops the INVALID index public.once" in answer.out
     assert "Now run: rung migrate --env local" in answer.out
+    next_run = "The next run drops the INVALID index public.once, then executes the file from its start."
+    assert next_run in stopped.rung("resolve", NAME, code=0).out
     history = stopped.rung("history", code=0).out
     assert "resolved: drop and retry, because: rows merged" in history
     assert "lead@example.com (person, cli)" in history

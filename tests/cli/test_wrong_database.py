@@ -41,6 +41,10 @@ def test_a_copy_is_refused_until_somebody_says_that_it_is_meant(checkout: Checko
         assert "is not the database that it was at the last run" in checkout.rung("migrate", code=3).err
         assert "nothing may run: local is not the database" in " ".join(checkout.rung("status").out.split())
         assert "--same-database" in checkout.rung("check", code=3).out
+        looked = checkout.rung("resolve", code=0).out
+        assert "nothing may run: local is not the database" in looked
+        assert "nothing has to be decided" not in looked
+        assert len(checkout.rung("resolve", "--json", code=0).json["stops"]) == 1
         assert "needs --reason" in checkout.rung("resolve", "--same-database", code=2).err
         assert "about the database" in checkout.rung("resolve", "001_a.sql", "--same-database", code=2).err
         accepted = checkout.rung("resolve", "--same-database", "--reason", "moved house", code=0)
