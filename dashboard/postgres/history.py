@@ -253,7 +253,10 @@ def _values(author: Author, entry: Entry) -> tuple[str | None, ...]:
 
 
 def _storable(value: object) -> str | None:
-    return None if value is None else str(value).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """Names and reasons come from people and machines: what is no character there is none in the history either."""
+    if value is None:
+        return None
+    return str(value).replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 _ROWS = sql.SQL("""

@@ -129,6 +129,7 @@ class Session:
         self._prepared = Prepared()
         self._survey: Survey | None = None
         self._held: Held | None = None
+        self._pooled = False  # the protocol names server processes that are not there
 
     # --- connections ---
 
@@ -144,8 +145,7 @@ class Session:
         return self._work
 
     def _pid_of(self, work: Connection) -> int:
-        """Behind a pooler the protocol names a process that is not there; what the lock says shows that."""
-        if self._held is None or self._held.pid == self.controlling.info.backend_pid:
+        if not self._pooled:
             return work.info.backend_pid
         return int(self.ask(work, Message(pooler.PID.decode(), Part.ASK)) or 0)
 
@@ -153,7 +153,7 @@ class Session:
         """The next file gets a new session."""
         if self._work is not None:
             self._work.close()
-        self._work = None
+        self._work, self.used = None, False
 
     def close(self) -> None:
         try:
@@ -196,7 +196,7 @@ class Session:
         except psycopg.Error as wrong:
             raise _lost(self.environment, "while it waited for the lock", str(wrong)) from wrong
         if isinstance(got, Held):
-            self._held = got
+            self._held, self._pooled = got, got.pid != self.controlling.info.backend_pid
         return got
 
     def prepare(self, *, again: bool = True) -> None:

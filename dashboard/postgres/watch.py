@@ -80,13 +80,13 @@ class Watch:
         self._work, self._stop, self._limit, self._another = work, stop, limit, another
         self._teller = _Teller(filename, report)
         self._pid = pid
-        self._eye: Eye | None = Eye(control, pid)
+        self._eye: Eye | None = None if control.closed else Eye(control, pid)
         self._spare: Connection | None = None
         self._stuck_since: dict[int, float] = {}
         now = time.monotonic()
         self._ask_at, self._look_at, self._cancel_at = now + _ASK_EVERY, now + _LOOK_EVERY, now
         self._give_up_at = float("inf")
-        self._heard_at, self._idle_since, self._blind_since = now, float("inf"), float("inf")
+        self._heard_at, self._idle_since, self._blind_since = now, float("inf"), now
 
     def __call__(self, heard: bool) -> None:  # noqa: FBT001  # a flight's tick
         now = time.monotonic()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dashboard import __version__
 from dashboard.core.environment import Environment
 from dashboard.core.errors import EnvironmentFault
-from dashboard.core.events import Ended, Event, Notice, Planned, Reporter, silence
+from dashboard.core.events import Ended, Event, FileApplied, Notice, Planned, Reporter, silence
 from dashboard.core.migration import Folder, Migration
 from dashboard.core.picture import Picture
 from dashboard.core.plan import Plan, Step, make_plan
@@ -171,8 +171,6 @@ class _Run:
         """Take down how the first of the steps ended; set where nothing may run behind them."""
         for step, finish in zip(steps, finishes, strict=False):
             self.notes += [f"{step.migration.filename}: {note}" for note in finish.notes]
-            if finish.verdict is Verdict.APPLIED:
-                self.applied.append(step.migration.filename)
         last = finishes[-1]
         return _Ending(_OUTCOMES[last.verdict], last.problem) if last.verdict in _OUTCOMES else None
 
@@ -230,6 +228,8 @@ class _Run:
 
     def tell(self, event: Event) -> None:
         """Report. Whoever listens must not be able to undo or stop what is being done to the database."""
+        if isinstance(event, FileApplied):
+            self.applied.append(event.filename)
         try:
             self.report(event)
         except Exception as wrong:  # noqa: BLE001  # whatever a reporter raises

@@ -480,6 +480,48 @@ def test_when_only_the_control_connection_is_deaf_the_file_goes_through_and_the_
     assert_consistent(busy, ["001_log.sql", NAME, "003_more.sql"])
 
 
+def test_a_file_that_is_in_the_way_while_the_control_connection_is_deaf_does_not_go_on_without_the_lock(
+    busy: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_BLIND_AFTER", 0.2)
+    assert busy.url
+    files = folder_of(FIRST, (NAME, "SET lock_timeout = '1500ms';\n" + ALTER))
+    with wire_to(busy.url) as wire, psycopg.connect(busy.url.reveal()) as other:
+        other.execute("LOCK TABLE public.log")
+        mute_at(wire, b"pg_stat_activity WHERE pid")  # the first look
+        seen = Seen()
+        opener = threading.Thread(target=lambda: (wait_until(lambda: seen.of(FileRetrying)), other.rollback()))
+        opener.start()
+        result = run(replace(busy, url=wire.url), files, seen)
+        opener.join()
+    assert result.outcome is Outcome.FAILED
+    assert result.problem
+    assert "the runner's lock was lost" in result.problem.message
+    assert_consistent(busy, ["001_log.sql"])
+
+
+def test_a_session_that_ends_while_the_control_connection_is_deaf_is_written_down(
+    busy: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_BLIND_AFTER", 0.2)
+    assert busy.url
+
+    def end_the_work() -> None:
+        of = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rung %s'"
+        wait_until(lambda: ask(busy, of.replace("%s", "watch")))
+        ask(busy, f"SELECT pg_terminate_backend(pid) FROM ({of.replace('%s', 'work')}) AS one")
+
+    ender = threading.Thread(target=end_the_work)
+    with wire_to(busy.url) as wire:
+        mute_at(wire, b"pg_stat_activity WHERE pid")
+        ender.start()
+        files = folder_of(FIRST, (NAME, "-- rung: no transaction\nSELECT pg_sleep(20);\n"))
+        result = run(replace(busy, url=wire.url), files)
+        ender.join()
+    assert result.outcome is Outcome.FAILED
+    assert ask(busy, "SELECT event, sqlstate FROM rung.history ORDER BY id DESC LIMIT 1") == [("failed", "57P01")]
+
+
 @pytest.mark.slow
 @pytest.mark.fault(23)
 def test_when_nothing_comes_on_any_connection_the_run_ends_and_says_what_it_does_not_know(

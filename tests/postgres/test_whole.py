@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from dashboard.core.environment import Environment
-from dashboard.core.events import Event, FileApplied, FileStarted, OutcomeUnknown, StatementDone
+from dashboard.core.events import Event, FileApplied, FileRetrying, FileStarted, OutcomeUnknown, StatementDone
 from dashboard.core.migration import Folder
 from dashboard.core.run import Outcome, Result
 from dashboard.postgres import frame, session, whole
@@ -203,3 +204,39 @@ def test_a_file_whose_session_could_not_be_cleaned_does_not_run(
     assert result.problem
     assert (result.problem.filename, result.problem.sqlstate) == (NAMES[2], "57014")
     assert ask(environment, "SELECT 1 FROM pg_class WHERE relname IN ('here', 'there')") == []
+
+
+def test_a_prepared_statement_that_is_nowhere_fails_its_file_after_one_more_try(environment: Environment) -> None:
+    """That a session was of use for it once more is tried with a new one, and not again and again."""
+    folder = folder_of((NAMES[0], "EXECUTE nowhere;"))
+    result = apply(environment, lambda: folder, replace(ORDER, force=True, reason="tried"), Seen())
+    assert result.outcome is Outcome.FAILED
+    assert result.problem
+    assert result.problem.sqlstate == "26000"
+
+
+def test_what_landed_is_told_also_where_the_database_cannot_be_reached_any_more(environment: Environment) -> None:
+    run(environment, folder_of((NAMES[0], LOG)))
+    assert environment.url
+    seen = Seen()
+
+    def gone(chunk: Chunk) -> None:
+        if seen.of(FileRetrying):
+            raise Cut
+
+    waits = "SET lock_timeout = '100ms'; ALTER TABLE public.log ADD COLUMN more integer;"
+    folder = folder_of((NAMES[0], LOG), (NAMES[1], "CREATE TABLE one ();"), (NAMES[2], waits))
+    with wire_to(environment.url) as wire, psycopg.connect(environment.url.reveal()) as other:
+        other.execute("LOCK TABLE public.log IN ACCESS SHARE MODE")
+        wire.before = gone
+        result = run(replace(environment, url=wire.url), folder, seen)
+    assert result.outcome is Outcome.UNREACHABLE
+    assert result.applied == (NAMES[1],)
+    assert ledger(environment) == NAMES[:2]
+
+
+def test_a_reason_that_is_no_text_is_kept_as_far_as_it_is(environment: Environment) -> None:
+    """A shell hands over any bytes; the machine gives them as half letters."""
+    result = apply(environment, six, replace(ORDER, force=True, reason="because \udcff"), Seen())
+    assert result.outcome is Outcome.APPLIED, result.problem
+    assert ask(environment, "SELECT DISTINCT reason FROM rung.history") == [("because ?",)]
