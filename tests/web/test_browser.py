@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from dashboard.bootstrap import Services
 from dashboard.core.access import Role
+from dashboard.core.run import Actor, ActorKind, Door, Order
+from dashboard.services.apply import apply
 from dashboard.settings import Settings
 from tests.cast import EMAILS, Cast
 from tests.conftest import Write
@@ -210,6 +212,21 @@ def test_everything_works_without_a_script(
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     context.close()
+
+
+@pytest.mark.parametrize("path", ["/migrations/006_add_name.sql", "/history"])
+def test_who_did_it_can_be_read_on_a_telephone(
+    lead: Page, address: str, services: Services, folder_path: Path, write: Write, path: str
+) -> None:
+    write(folder_path, "006_add_name.sql", "CREATE TABLE names (id int);")
+    order = Order(Actor(ActorKind.PERSON, "somebody@example.com", Door.CLI), force=True, reason="nobody reads it")
+    apply(services.settings.environment("local"), services.folder.read, order)
+    services.compare.live()
+    lead.set_viewport_size({"width": 390, "height": 800})
+    lead.goto(address + path)
+    expect(lead.locator(".of-who").first).to_be_visible()
+    narrowest = lead.evaluate("Math.min(...[...document.querySelectorAll('.of-who')].map(cell => cell.offsetWidth))")
+    assert narrowest > 100, "a column of single letters"
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280, 1920])
