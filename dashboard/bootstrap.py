@@ -14,11 +14,12 @@ if TYPE_CHECKING:  # each is imported when it is first asked for
     from dashboard.services.compare import Compare
     from dashboard.services.history import HistoryService
     from dashboard.services.runs import Runs
+    from dashboard.services.tokens import Tokens
 
 
 @dataclass(frozen=True)
 class Services:
-    """The verbs, ready to use from any thread. `runs` and `accounts` raise NoHome where home is not configured."""
+    """The verbs, ready to use from any thread. Without a home, `runs`, `accounts` and `tokens` raise NoHome."""
 
     settings: Settings
     folder: FolderReader
@@ -47,6 +48,12 @@ class Services:
         from dashboard.services.accounts import Accounts
 
         return Accounts(self._need_home("signing in"))
+
+    @cached_property
+    def tokens(self) -> "Tokens":
+        from dashboard.services.tokens import Tokens
+
+        return Tokens(self._need_home("a token"), [one.name for one in self.settings.environments])
 
     @cached_property
     def _home(self) -> "Home | None":

@@ -6,7 +6,8 @@ import click
 
 from dashboard.cli.asked import chosen, options, services_of, settings_of
 from dashboard.cli.codes import DONE, NOT_REACHABLE, REFUSED
-from dashboard.cli.shown import complain, plan_json, say_json, show_plan
+from dashboard.cli.shown import complain, say_json, show_plan
+from dashboard.core.documents import look_json
 from dashboard.core.matrix import Look
 from dashboard.core.usable import unwritable
 from dashboard.settings import Settings
@@ -19,7 +20,7 @@ _ENV = "The environment, or all; local, or else the first one, if it is left out
 def check(name: str | None, config: Path | None, directory: Path | None, *, as_json: bool) -> int:
     looks = _looks(settings_of(config, directory), name)
     if as_json:
-        documents = [_json(look) for look in looks]
+        documents = [look_json(look) | {"exit_code": _code(look)} for look in looks]
         say_json(documents if name == "all" else documents[0])
     else:
         for look in looks:
@@ -40,12 +41,6 @@ def _code(look: Look) -> int:
     if look.picture and unwritable(look.picture, pending=bool(look.plan.steps)):
         return NOT_REACHABLE
     return REFUSED if look.plan.stops or look.plan.first_obstacle(force=False) else DONE
-
-
-def _json(look: Look) -> dict[str, object]:
-    if look.not_reachable or look.plan is None:
-        return {"environment": look.environment.name, "not_reachable": look.not_reachable, "exit_code": NOT_REACHABLE}
-    return plan_json(look.plan) | {"exit_code": _code(look)}
 
 
 def _show(look: Look) -> None:

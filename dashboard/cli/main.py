@@ -29,6 +29,7 @@ _COMMANDS = {
     "serve": "Start the dashboard: pages and one worker.",
     "worker": "Execute runs asked for in the browser.",
     "user": "Let people in.",
+    "token": "Let programs use the API.",
     "prepare": "Bring Rung's own database up to date.",
     "demo": "Try it with nothing installed.",
 }

@@ -4,10 +4,9 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
 from typing import Any
 
+from dashboard.core.documents import plain, plan_json
 from dashboard.core.errors import RungError
 from dashboard.core.plan import Action, Plan, Step
 from dashboard.core.resolving import advice_of, case_of_step, sentence_of
@@ -44,20 +43,12 @@ def error_json(error: RungError, code: int) -> dict[str, Any]:
 
 def say_json(value: object) -> None:
     """One document; moments as ISO 8601, secrets never."""
-    _write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    _write(json.dumps(value, default=plain, ensure_ascii=False, indent=2))
 
 
 def _write(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()  # whoever reads a pipe waits for an address or a link
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return str(value)
 
 
 def result_json(result: Result, code: int) -> dict[str, Any]:
@@ -94,31 +85,6 @@ def _show_trouble(result: Result) -> None:
     if result.problem is not None:
         lines = problem_lines(result.problem)
         complain("\n".join(lines if result.problem.filename else lines[1:]))  # the environment was just named
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """What `rung check --json` prints of one environment."""
-    return {
-        "environment": plan.environment,
-        "verdict": verdict(plan),
-        "digest": plan.digest,
-        "stops": plan.stops,
-        "notices": plan.notices,
-        "pending": [_step_json(step) for step in plan.steps],
-        "files": [{"filename": e.filename, "state": e.state, "note": e.note or None} for e in plan.entries],
-    }
-
-
-def _step_json(step: Step) -> dict[str, Any]:
-    return {
-        "filename": step.migration.filename,
-        "action": step.action,
-        "transactional": step.script.transactional if step.script else None,
-        "statements": len(step.script.statements) if step.script else None,
-        "blocked": bool(step.gated) or step.unusable,
-        "findings": step.findings,
-        "refusal": step.refusal,
-    }
 
 
 def show_plan(plan: Plan) -> None:

@@ -7,7 +7,8 @@ import click
 from dashboard.cli.asked import options, services_of, settings_of
 from dashboard.cli.codes import DONE, NOT_REACHABLE, REFUSED
 from dashboard.cli.shown import say, say_json, table
-from dashboard.core.matrix import Column, Matrix, Row
+from dashboard.core.documents import matrix_json
+from dashboard.core.matrix import Matrix
 from dashboard.core.plan import State
 
 _NEWEST = 5  # rows shown although everybody agrees about them
@@ -37,7 +38,7 @@ _COLOURS: dict[str, str] = {
 def status(config: Path | None, directory: Path | None, *, as_json: bool, everything: bool, exit_code: bool) -> int:
     matrix = services_of(settings_of(config, directory)).compare.live()
     if as_json:
-        say_json(_json(matrix))
+        say_json(matrix_json(matrix))
     else:
         _show(matrix, everything=everything)
     return _code(matrix) if exit_code else DONE
@@ -68,38 +69,3 @@ def _show(matrix: Matrix, *, everything: bool) -> None:
             say(f"What to do: {column.not_reachable.advice}")
         for stop in column.stops:
             say(f"{column.environment.name}: nothing may run: {stop}")
-
-
-def _json(matrix: Matrix) -> dict[str, object]:
-    return {
-        "environments": [_column_json(column) for column in matrix.columns],
-        "migrations": [_row_json(row, matrix.columns) for row in matrix.rows],
-    }
-
-
-def _column_json(column: Column) -> dict[str, object]:
-    return {
-        "name": column.environment.name,
-        "headline": column.headline,
-        "behind": column.behind,
-        "applied": column.applied,
-        "edited": column.edited,
-        "blocked": column.blocked,
-        "server_version": column.server_version,
-        "last_applied": column.last_applied,
-        "not_reachable": column.not_reachable,
-        "stops": column.stops,
-    }
-
-
-def _row_json(row: Row, columns: tuple[Column, ...]) -> dict[str, object]:
-    names = (column.environment.name for column in columns)
-    return {
-        "filename": row.filename,
-        "states": {name: cell.state if cell else None for name, cell in zip(names, row.cells, strict=True)},
-        "notes": {
-            column.environment.name: cell.note
-            for column, cell in zip(columns, row.cells, strict=True)
-            if cell and cell.note
-        },
-    }

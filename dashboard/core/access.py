@@ -1,4 +1,4 @@
-"""Who may do what: roles, acts, and the visitor of a page. Decisions only; home keeps the facts."""
+"""Who may do what: roles, acts, the visitor of a page, the bearer of a token. Decisions only; home keeps the facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,3 +87,77 @@ class Visitor:
     def role(self) -> Role | None:
         """The role to show beside the name: the one for all environments, or else the highest of the others, if any."""
         return self.roles.get(EVERYWHERE) or max(self.roles.values(), key=_RANK.__getitem__, default=None)
+
+    @property
+    def who(self) -> str:
+        """The name in refusals and histories."""
+        return self.email
+
+    @property
+    def sees_anything(self) -> bool:
+        return bool(self.roles)
+
+
+# --- tokens ---
+
+
+class Verb(StrEnum):
+    """What a token is for."""
+
+    READ = "read"
+    PLAN = "plan"
+    APPLY = "apply"
+    FORCE = "force"
+
+
+LENT = {
+    Verb.READ: frozenset({Act.LOOK}),
+    Verb.PLAN: frozenset({Act.LOOK}),
+    Verb.APPLY: frozenset({Act.LOOK, Act.APPLY, Act.STOP}),
+    Verb.FORCE: frozenset({Act.LOOK, Act.APPLY, Act.STOP, Act.FORCE}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One thing that a token may, and where; written `read` (everywhere), `plan:staging`, `apply:*`."""
+
+    verb: Verb
+    environment: str = EVERYWHERE
+
+    def __str__(self) -> str:
+        return str(self.verb) if self.verb is Verb.READ else f"{self.verb}:{self.environment}"
+
+
+def read_scope(text: str) -> Scope | None:
+    """The scope that is written so; None where it is none."""
+    verb, colon, environment = text.partition(":")
+    if verb not in set(Verb) or (verb == Verb.READ) is bool(colon) or bool(colon) is not bool(environment):
+        return None
+    return Scope(Verb(verb), environment or EVERYWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A program that came with a token. `token_id`: its public part; `now`: home's clock at this request."""
+
+    name: str
+    token_id: str
+    scopes: tuple[Scope, ...]
+    now: datetime
+
+    @property
+    def who(self) -> str:
+        """The name in refusals and histories."""
+        return f"{self.name} (token {self.token_id})"
+
+    @property
+    def sees_anything(self) -> bool:
+        return bool(self.scopes)
+
+    def may(self, act: Act, environment: str = EVERYWHERE) -> bool:
+        """Whether one of the scopes is enough; one environment's says nothing about the others."""
+        return any(act in LENT[scope.verb] and scope.environment in (EVERYWHERE, environment) for scope in self.scopes)
+
+
+Asker = Visitor | Bearer

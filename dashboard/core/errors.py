@@ -243,6 +243,14 @@ class BadAccount(RungError):
 
 
 @dataclass(eq=False)
+class BadToken(RungError):
+    """There can be no such token: {reason}."""
+
+    reason: str
+    advice = "A scope is `read`, or `plan:`, `apply:` or `force:` with an environment's name, or * for all."
+
+
+@dataclass(eq=False)
 class NotFound(RungError):
     """There is no {what} called {name!r}."""
 

@@ -4,13 +4,13 @@ import jinja2
 from flask import Flask
 
 from dashboard.bootstrap import Services
-from dashboard.web import assets, environment, errors, health, history, matrix, migration, run, security, signin
+from dashboard.web import api, assets, environment, errors, health, history, matrix, migration, run, security, signin
 from dashboard.web.current import Desk
 from dashboard.web.pieces import readable
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
-PAGES = (matrix, environment, migration, run, history, signin, health)
+PAGES = (matrix, environment, migration, run, history, signin, health, api)
 
 
 def create_app(services: Services) -> Flask:
@@ -30,7 +30,7 @@ def create_app(services: Services) -> Flask:
         app.register_blueprint(page.views)
     assets.serve_assets(app)
     assets.pack_pages(app)
-    security.guard(app, site, lambda: services.accounts)
+    security.guard(app, site, lambda: services.accounts, lambda: services.tokens)
     security.refuse_unmarked(app)
     errors.answer_errors(app)
     return app

@@ -6,7 +6,7 @@ from datetime import datetime
 from flask import Response, current_app, g, render_template, request, url_for
 
 from dashboard.bootstrap import Services
-from dashboard.core.access import Act, Visitor
+from dashboard.core.access import Act, Asker, Bearer, Visitor
 from dashboard.web.pages import Frame, Link, Live, Person
 from dashboard.web.security import Site, guest_secret, token_for
 
@@ -38,13 +38,24 @@ def visitor() -> Visitor:
     return found
 
 
+def bearer() -> Bearer:
+    """Whose token it is; only in views of the API."""
+    found: Bearer = g.bearer
+    return found
+
+
+def asker() -> Asker:
+    """Whoever is asking."""
+    return bearer() if "bearer" in g else visitor()
+
+
 def now() -> datetime:
     """Home's clock at this request."""
-    return visitor().now
+    return asker().now
 
 
 def may_look(environment: str) -> bool:
-    return visitor().may(Act.LOOK, environment)
+    return asker().may(Act.LOOK, environment)
 
 
 def frame(title: str, *, icon: str = "favicon.svg") -> Frame:

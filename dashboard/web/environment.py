@@ -6,7 +6,7 @@ from dataclasses import replace
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from dashboard.core.access import Act, Visitor, who_may
+from dashboard.core.access import Act, Asker, Visitor, who_may
 from dashboard.core.matrix import Look, make_matrix
 from dashboard.core.plan import Action, Entry, Plan, State, Step
 from dashboard.core.progress import RunState, RunView
@@ -63,16 +63,10 @@ def apply(name: str) -> AnyResponse:
     """Ask for a run of exactly the plan that was shown; another plan runs nothing and is shown instead."""
     look = current.services().compare.look(name)
     form = {field: request.form.get(field, "").strip()[:500] for field in ("digest", "mode", "reason", "confirm")}
-    wrong = _wrong_with(form, look)
+    wrong = wrong_with(form, look, current.visitor())
     if wrong is not None:
         return make_response(render_template("environment.html", page=_page(look, wrong, form["reason"])), 409)
-    order = Order(
-        actor=Actor(ActorKind.PERSON, current.visitor().email, Door.WEB),
-        force=form["mode"] == FORCE,
-        reason=form["reason"] or None,
-        until_blocked=form["mode"] == UNTIL_BLOCKED,
-        expected_digest=form["digest"],
-    )
+    order = order_of(form, Actor(ActorKind.PERSON, current.visitor().email, Door.WEB))
     return redirect(url_for("run.show", run_id=current.services().runs.ask(name, order).run_id), 303)
 
 
@@ -122,7 +116,18 @@ def _decided(name: str, run_id: str) -> str | None:
     return f"Decided about {row.filename}. {(row.message or '').partition(': ')[2]}" if row else None
 
 
-def _wrong_with(form: dict[str, str], look: Look) -> str | None:
+def order_of(form: dict[str, str], actor: Actor) -> Order:
+    """What the runner is asked for by such a form."""
+    return Order(
+        actor=actor,
+        force=form["mode"] == FORCE,
+        reason=form["reason"] or None,
+        until_blocked=form["mode"] == UNTIL_BLOCKED,
+        expected_digest=form["digest"],
+    )
+
+
+def wrong_with(form: dict[str, str], look: Look, asker: Asker) -> str | None:
     """Why this form starts nothing, as a sentence; None where all is well."""
     environment = look.environment
     if look.not_reachable or look.plan is None:
@@ -130,7 +135,7 @@ def _wrong_with(form: dict[str, str], look: Look) -> str | None:
         return f"{environment.name} {'does not answer' if silent else 'cannot be used'}. Nothing was started."
     if form["digest"] != look.plan.digest:
         return "The plan has changed since you looked. Nothing was started; this is the plan as it is now."
-    if form["mode"] not in {choice.mode for choice in _choices(look.plan, look, current.visitor())}:
+    if form["mode"] not in {choice.mode for choice in _choices(look.plan, look, asker)}:
         return "That is not possible with this plan. Nothing was started."
     if environment.policies.protected and form["confirm"] != environment.name:
         return f"{environment.name} is protected: type its name to confirm. Nothing was started."
@@ -286,7 +291,7 @@ def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _choices(plan: Plan, look: Look, visitor: Visitor, typed_reason: str = "") -> tuple[Choice, ...]:
+def _choices(plan: Plan, look: Look, visitor: Asker, typed_reason: str = "") -> tuple[Choice, ...]:
     """The ways to apply that this person has with this plan; none where nothing may run."""
     name = look.environment.name
     if look.not_reachable or not visitor.may(Act.APPLY, name):
@@ -315,7 +320,7 @@ def _until_blocked(plan: Plan, name: str) -> Choice | None:
     )
 
 
-def _force(plan: Plan, name: str, visitor: Visitor, typed_reason: str) -> Choice | None:
+def _force(plan: Plan, name: str, visitor: Asker, typed_reason: str) -> Choice | None:
     forced = plan.runnable(force=True, until_blocked=False)
     if not plan.gated or not forced or not visitor.may(Act.FORCE, name):
         return None

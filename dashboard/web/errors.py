@@ -1,5 +1,6 @@
 """What goes wrong, as a page: what happened, what to do, a way on. Never a trace, an address or a version."""
 
+import json
 import logging
 import secrets
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from dashboard.core.errors import (
     UnknownEnvironment,
 )
 from dashboard.web import current
+from dashboard.web.bearer import is_api
 from dashboard.web.pages import ErrorPage, Frame, Link
 from dashboard.web.security import is_fragment
 
@@ -54,9 +56,10 @@ def answer_errors(app: Flask) -> None:
 def _of_http(problem: HTTPException) -> AnyResponse:
     code = problem.code or 500
     own_words = problem.description if type(problem).__module__.startswith("dashboard.") else None
-    answer = _page(code, TEXTS.get(code) or own_words or HTTPStatus(code).phrase)
+    text = own_words or TEXTS.get(code) or HTTPStatus(code).phrase
+    answer = _page(code, text, getattr(problem, "advice", ""))
     for name, value in problem.get_headers(request.environ):
-        if name in ("Allow", "Retry-After"):
+        if name in ("Allow", "Retry-After", "WWW-Authenticate"):
             answer.headers[name] = value
     return answer
 
@@ -66,6 +69,8 @@ def _of_ours(problem: RungError) -> AnyResponse:
     if code == 503:  # our own "not now"
         log.warning("not available: %s", problem)
     if isinstance(problem, NotAllowed):
+        if is_api():
+            return _page(code, f"{problem}.", "Make a token with a scope for it: `rung token add`.")
         act = next((act for act in Act if problem.what.startswith(str(act))), Act.LOOK)
         able = who_may(act)
         return _page(code, f"{problem}.".replace("..", "."), f"{able[0].upper()}{able[1:]} may. {problem.advice}")
@@ -93,6 +98,8 @@ def _of_surprise(problem: Exception) -> AnyResponse:
 
 
 def _page(code: int, text: str, advice: str = "", heading: str | None = None, reference: str | None = None) -> Response:
+    if is_api():
+        return _problem(code, text, advice, reference)
     if is_fragment():
         return Response(f"{HEADINGS.get(code, text)}\n", status=code, content_type="text/plain; charset=utf-8")
     heading = heading or HEADINGS.get(code, "This did not work")
@@ -106,6 +113,20 @@ def _page(code: int, text: str, advice: str = "", heading: str | None = None, re
         reference=reference,
     )
     return make_response(render_template("error.html", page=page), code)
+
+
+def _problem(code: int, text: str, advice: str, reference: str | None) -> Response:
+    """RFC 9457, with what to do."""
+    phrase = HTTPStatus(code).phrase
+    said = {
+        "type": f"urn:rung:problem:{phrase.lower().replace(' ', '-')}",
+        "title": phrase,
+        "status": code,
+        "detail": text,
+        "advice": advice or "docs/api.md says what this address takes.",
+    }
+    body = json.dumps(said | ({"reference": reference} if reference else {}))
+    return Response(body, status=code, content_type="application/problem+json; charset=utf-8")
 
 
 def _way(code: int, *, signed_in: bool) -> Link:

@@ -70,7 +70,7 @@ def fragment() -> Response:
 
 
 def _scene() -> Scene:
-    matrix = _visible(current.services().compare.last_known())
+    matrix = visible(current.services().compare.last_known())
     search, only = request.args.get("q", "").strip()[:100], request.args.get("only") == "differences"
     wanted = search.casefold()
     return Scene(
@@ -87,7 +87,7 @@ def _scene() -> Scene:
     )
 
 
-def _visible(matrix: Matrix) -> Matrix:
+def visible(matrix: Matrix) -> Matrix:
     """The environments this visitor may look at, and the files that one of them knows."""
     places = [n for n, column in enumerate(matrix.columns) if current.may_look(column.environment.name)]
     if len(places) == len(matrix.columns):

@@ -13,10 +13,12 @@ from werkzeug.exceptions import BadRequest, HTTPException, TooManyRequests, Unau
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from dashboard.core.access import Act, Visitor
+from dashboard.core.access import Act, Asker
 from dashboard.core.environment import Secret
 from dashboard.core.errors import NotAllowed, NotFound
 from dashboard.services.accounts import Accounts
+from dashboard.services.tokens import Tokens
+from dashboard.web.bearer import bearer_of, is_api, refuse_token_in_address
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -128,7 +130,7 @@ def refuse_unmarked(app: Flask) -> None:
 # --- every request ---
 
 
-def guard(app: Flask, site: Site, accounts: Callable[[], Accounts]) -> None:
+def guard(app: Flask, site: Site, accounts: Callable[[], Accounts], tokens: Callable[[], Tokens]) -> None:
     """Let nothing through that has no right to it, and send every answer out with our headers."""
 
     @app.before_request
@@ -142,6 +144,9 @@ def guard(app: Flask, site: Site, accounts: Callable[[], Accounts]) -> None:
             raise BadRequest  # no name, filter or word of ours holds one, and PostgreSQL takes none
         act: Act | None = vars(view)["needs"] if view else None  # there is one: see refuse_unmarked
         if view and act is None:
+            return None
+        if is_api():
+            _admit_bearer(tokens, act)
             return None
         visitor = accounts().visitor(request.cookies.get(site.session_cookie, ""), active=not is_fragment())
         if act is None:
@@ -165,17 +170,25 @@ def guard(app: Flask, site: Site, accounts: Callable[[], Accounts]) -> None:
         return answer
 
 
-def _refuse_without_right(visitor: Visitor, act: Act) -> None:
+def _admit_bearer(tokens: Callable[[], Tokens], act: Act | None) -> None:
+    """The token in the header decides, and nothing else: no cookie is read, so no other site can use one."""
+    refuse_token_in_address()
+    if act is not None:
+        g.bearer = bearer_of(tokens().bearer)
+        _refuse_without_right(g.bearer, act)
+
+
+def _refuse_without_right(visitor: Asker, act: Act) -> None:
     """An environment in the address decides by the role there; what one may not look at does not exist."""
     name = (request.view_args or {}).get("name")
     if name is None:
-        allowed = bool(visitor.roles) if act is Act.LOOK else visitor.may(act)
+        allowed = visitor.sees_anything if act is Act.LOOK else visitor.may(act)
     elif not visitor.may(Act.LOOK, name):
         raise NotFound("environment", name)
     else:
         allowed = visitor.may(act, name)
     if not allowed:
-        raise NotAllowed(visitor.email, f"{act} on {name}" if name else str(act))
+        raise NotAllowed(visitor.who, f"{act} on {name}" if name else str(act))
 
 
 def _is_ours(host: str, site: Site) -> bool:

@@ -28,17 +28,39 @@ MAY = {
     "history.show": LOOKERS,
     "signin.sign_out": LOOKERS,
 }
+TOKENS = {
+    "api.status": {"read", "plan:staging", "apply:staging", "force:staging"},
+    "api.plan": {"read", "plan:staging", "apply:staging", "force:staging"},
+    "api.apply": {"apply:staging", "force:staging"},
+    "api.run": {"read", "plan:staging", "apply:staging", "force:staging"},
+    "api.events": {"read", "plan:staging", "apply:staging", "force:staging"},
+    "api.stop": {"read", "plan:staging", "apply:staging", "force:staging"},  # by the run's environment: see test_api.py
+    "api.history": {"read", "plan:staging", "apply:staging", "force:staging"},
+}
+SCOPES = ("read", "plan:staging", "apply:staging", "force:staging", "apply:production")
 VALUES = {
     "name": "staging",
     "filename": "001_create_users.sql",
     "run_id": "018f2b6e-0000-7000-8000-000000000000",
     "token": "x",
 }
-NOBODY_IS_HERE = {"run.show", "run.fragment", "run.stop"}  # no such run: 404 for who may ask
+NOBODY_IS_HERE = {
+    "run.show",
+    "run.fragment",
+    "run.stop",
+    "api.run",
+    "api.events",
+    "api.stop",
+}  # no such run: 404 for who may ask
 
 
 def rules(app: Flask) -> list[Rule]:
-    return [rule for rule in app.url_map.iter_rules() if rule.endpoint not in OPEN]
+    """Those of people; the API's are opened by tokens alone."""
+    return [rule for rule in app.url_map.iter_rules() if rule.endpoint not in OPEN | TOKENS.keys()]
+
+
+def api_rules(app: Flask) -> list[Rule]:
+    return [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/api")]
 
 
 def path_of(rule: Rule) -> str:
@@ -50,7 +72,8 @@ def methods_of(rule: Rule) -> set[str]:
 
 
 def test_every_route_stands_in_this_table(app: Flask) -> None:
-    assert {rule.endpoint for rule in app.url_map.iter_rules()} == OPEN | MAY.keys()
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == OPEN | MAY.keys() | TOKENS.keys()
+    assert {rule.endpoint for rule in api_rules(app)} == TOKENS.keys()
 
 
 def test_a_view_that_does_not_say_who_may_use_it_stops_the_start(services: Services) -> None:
@@ -120,3 +143,37 @@ def test_somebody_without_any_role_sees_nothing(three: tuple[str, ...], cast: Ca
     answer = cast.viewer.get("/")
     assert answer.status_code == 403
     assert "staging" not in answer.text
+
+
+# --- the API ---
+
+
+def test_the_api_takes_no_cookie(app: Flask, three: tuple[str, ...], cast: Cast) -> None:
+    for rule, person in itertools.product(api_rules(app), (cast.anybody, cast.admin)):
+        for method in methods_of(rule):
+            answer = person.client.open(path_of(rule), method=method)
+            assert (answer.status_code, answer.mimetype) == (401, "application/problem+json"), rule
+            assert "002_create_teams" not in answer.text
+
+
+def test_each_scope_may_do_what_the_table_says(app: Flask, three: tuple[str, ...], services: Services) -> None:
+    client = app.test_client()
+    for scope in SCOPES:
+        token = services.tokens.add("table", [scope], "a test").token
+        for rule in api_rules(app):
+            for method in methods_of(rule):
+                answer = client.open(path_of(rule), method=method, headers={"Authorization": f"Bearer {token}"})
+                if (scope == "apply:production" and "/environments/staging/" in path_of(rule)) or rule.endpoint in NOBODY_IS_HERE:
+                    assert answer.status_code == 404, (rule, scope)
+                elif scope not in TOKENS[rule.endpoint] | {"apply:production"}:
+                    assert answer.status_code == 403, (rule, scope)
+                else:
+                    assert answer.status_code in (200, 415), (rule, scope)  # 415: allowed, and nothing was sent
+                if scope == "apply:production":
+                    assert "staging" not in answer.text.replace("'staging'", ""), rule
+
+
+def test_a_token_opens_no_page(app: Flask, three: tuple[str, ...], services: Services) -> None:
+    token = services.tokens.add("ci", ["force:*"], "a test").token
+    answer = app.test_client().get("/", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.location) == (302, "/sign-in")

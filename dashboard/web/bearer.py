@@ -1,0 +1,48 @@
+"""The bearer of a token: who asks the API, and by which header."""
+
+from collections.abc import Callable
+
+from flask import request
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import BadRequest, Unauthorized
+
+from dashboard.core.access import Bearer
+
+API = "/api/"
+_SECRETS = frozenset({"token", "access_token", "api_key", "authorization"})
+
+
+class NoToken(Unauthorized):
+    """Without a token nothing is answered; cookies of the pages count for nothing here."""
+
+    description = "This needs a token that is known, not expired and not revoked."
+    advice = (
+        "Send it as `Authorization: Bearer rung_…`. `rung token add` makes one, `rung token list` shows their state."
+    )
+
+
+class TokenInAddress(BadRequest):
+    """Addresses end up in logs."""
+
+    description = "A token was sent in the address, where logs keep it. Nothing was done."
+    advice = "Revoke it with `rung token revoke`, and send the next one in the Authorization header."
+
+
+def is_api() -> bool:
+    return request.path.startswith(API)
+
+
+def refuse_token_in_address() -> None:
+    """Also a good one: it is not a secret any more."""
+    pairs = request.args.items(multi=True)
+    if any(name.lower() in _SECRETS or value.startswith("rung_") for name, value in pairs):
+        raise TokenInAddress
+
+
+def bearer_of(known: Callable[[str], Bearer | None]) -> Bearer:
+    """Who sent this request. Raises NoToken."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    found = known(token.strip()) if scheme.lower() == "bearer" else None
+    if found is None:
+        raise NoToken(www_authenticate=WWWAuthenticate("bearer", {"realm": "rung"}))
+    return found
