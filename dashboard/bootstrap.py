@@ -11,6 +11,7 @@ from dashboard.settings import Settings
 if TYPE_CHECKING:  # each is imported when it is first asked for
     from dashboard.postgres.home.pool import Home
     from dashboard.services.accounts import Accounts
+    from dashboard.services.audit import Audit
     from dashboard.services.compare import Compare
     from dashboard.services.history import HistoryService
     from dashboard.services.runs import Runs
@@ -54,6 +55,12 @@ class Services:
         from dashboard.services.tokens import Tokens
 
         return Tokens(self._need_home("a token"), [one.name for one in self.settings.environments])
+
+    @cached_property
+    def audit(self) -> "Audit":
+        from dashboard.services.audit import Audit
+
+        return Audit(self._need_home("the audit"))
 
     @cached_property
     def _home(self) -> "Home | None":

@@ -30,6 +30,7 @@ _COMMANDS = {
     "worker": "Execute runs asked for in the browser.",
     "user": "Let people in.",
     "token": "Let programs use the API.",
+    "audit": "Show what was done to the service itself.",
     "prepare": "Bring Rung's own database up to date.",
     "demo": "Try it with nothing installed.",
 }

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dashboard.cli.asked import options, settings_of
+from dashboard.cli.asked import options, person, settings_of
 from dashboard.cli.shown import say, say_json, table
 from dashboard.core.access import EVERYWHERE, Role
+from dashboard.core.audit import Source
 from dashboard.core.words import absolute
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ def _accounts(config: Path | None, directory: Path | None) -> "tuple[Accounts, s
     return build(settings).accounts, settings.public_url or "http://127.0.0.1:8000"
 
 
+def _me() -> Source:
+    return Source(person().name)
+
+
 @user.command(help="Make an account. Without a password, only one-time links open it.")
 @click.argument("email")
 @click.option("--role", type=_ROLES, default=Role.VIEWER.value, show_default=True, help="On all environments.")
@@ -38,7 +43,7 @@ def _accounts(config: Path | None, directory: Path | None) -> "tuple[Accounts, s
 @options(json=False)
 def add(email: str, role: str, config: Path | None, directory: Path | None, *, password_stdin: bool) -> None:
     accounts, _ = _accounts(config, directory)
-    accounts.add(email, sys.stdin.readline().rstrip("\r\n") if password_stdin else None, Role(role))
+    accounts.add(email, sys.stdin.readline().rstrip("\r\n") if password_stdin else None, Role(role), by=_me())
     say(f"{email} may come in as {role}. Now: rung user link {email}")
 
 
@@ -51,7 +56,7 @@ def add(email: str, role: str, config: Path | None, directory: Path | None, *, p
 @options(json=False)
 def link(email: str, minutes: int, config: Path | None, directory: Path | None) -> None:
     accounts, address = _accounts(config, directory)
-    say(f"{address}/sign-in/link/{accounts.make_link(email, minutes=minutes)}")
+    say(f"{address}/sign-in/link/{accounts.make_link(email, minutes=minutes, by=_me())}")
 
 
 @user.command("list", help="Show who may come in, and as what.")
@@ -79,5 +84,5 @@ def _roles(roles: Mapping[str, str]) -> str:
 @options(json=False)
 def role(email: str, role: str, config: Path | None, directory: Path | None) -> None:
     accounts, _ = _accounts(config, directory)
-    accounts.set_role(email, Role(role))
+    accounts.set_role(email, Role(role), by=_me())
     say(f"{email} is {role} from now on.")

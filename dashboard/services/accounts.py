@@ -7,8 +7,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from dashboard.core.access import EVERYWHERE, LinkPurpose, Role, Visitor
+from dashboard.core.audit import NOBODY, UNKNOWN, Deed, Report, Source
 from dashboard.core.errors import BadAccount, NotFound
 from dashboard.postgres.home import accounts as rows
+from dashboard.postgres.home import audit
 from dashboard.postgres.home.pool import Home
 
 if TYPE_CHECKING:
@@ -22,14 +24,17 @@ _HASHING = threading.Semaphore(2)  # each takes 46 MiB and a core
 
 
 class Accounts:
-    """Everything about people. Tokens are 256 random bits, URL-safe, and only their hashes are kept."""
+    """Everything about people. Tokens are 256 random bits, URL-safe, and only their hashes are kept.
+
+    What changes something goes to the audit in the same transaction. `by`: who does it.
+    """
 
     def __init__(self, home: Home) -> None:
         self._home = home
 
     # --- people ---
 
-    def add(self, email: str, password: str | None, role: Role) -> None:
+    def add(self, email: str, password: str | None, role: Role, *, by: Source = UNKNOWN) -> None:
         """Make an account with one role for all environments. Without a password only one-time links open it.
 
         Raises BadAccount: the address is none, or taken; the password is too short or too long.
@@ -43,6 +48,7 @@ class Accounts:
             if account_id is None:
                 raise BadAccount(f"{address} has one already")  # noqa: TRY003  # one of several reasons
             rows.set_role(connection, account_id, EVERYWHERE, role)
+            audit.append(connection, Report(Deed.ACCOUNT_ADDED, by, subject=address, detail=f"as {role}"))
 
     def everybody(self) -> tuple[rows.Person, ...]:
         """All accounts, by address."""
@@ -53,19 +59,22 @@ class Accounts:
         with self._home.connection() as connection:
             return rows.find(connection, _normal(email)) is not None
 
-    def set_password(self, email: str, password: str) -> None:
+    def set_password(self, email: str, password: str, *, by: Source = UNKNOWN) -> None:
         """A new password; ends all sessions of the account. Raises NotFound, BadAccount."""
         hashed = _hash(password)
         with self._home.transaction() as connection:
             account = _found(rows.find(connection, _normal(email)), email)
             rows.set_password(connection, account.id, hashed)
             rows.end_sessions(connection, account.id)
+            audit.append(connection, Report(Deed.PASSWORD_CHANGED, by, subject=_normal(email)))
 
-    def set_role(self, email: str, role: Role | None, environment: str = EVERYWHERE) -> None:
+    def set_role(self, email: str, role: Role | None, environment: str = EVERYWHERE, *, by: Source = UNKNOWN) -> None:
         """The account's role from the next request on; None takes it away. Raises NotFound."""
         with self._home.transaction() as connection:
             account = _found(rows.find(connection, _normal(email)), email)
             rows.set_role(connection, account.id, environment, role)
+            detail = f"{role or 'no role'} on {'all' if environment == EVERYWHERE else environment}"
+            audit.append(connection, Report(Deed.ROLE_CHANGED, by, subject=_normal(email), detail=detail))
 
     # --- coming in ---
 
@@ -75,7 +84,11 @@ class Accounts:
         with self._home.transaction() as connection:
             allowed = rows.begin_try(connection, who, address)
             account = rows.find(connection, _normal(email))
-        if not allowed or not _fits(password, account.password_hash if account else None) or account is None:
+        fits = allowed and _fits(password, account.password_hash if account else None)
+        source = Source(_normal(email) if account else NOBODY, address)  # an unknown one may be a mistyped password
+        if not fits or account is None:
+            with self._home.transaction() as connection:
+                audit.append(connection, Report(Deed.SIGN_IN_REFUSED, source, outcome="refused"))
             return None
         renewed = _renewed(password, account.password_hash)
         with self._home.transaction() as connection:
@@ -84,6 +97,7 @@ class Accounts:
                 rows.set_password(connection, account.id, renewed)
             token = _token()
             rows.open_session(connection, account.id, _hash_token(token))
+            audit.append(connection, Report(Deed.SIGN_IN, source))
         return token
 
     def wait(self, email: str, *, address: str = "") -> float:
@@ -91,22 +105,34 @@ class Accounts:
         with self._home.connection() as connection:
             return rows.wait(connection, _who(email), address)
 
-    def make_link(self, email: str, purpose: LinkPurpose = LinkPurpose.SIGN_IN, minutes: float = 15) -> str:
+    def make_link(
+        self,
+        email: str,
+        purpose: LinkPurpose = LinkPurpose.SIGN_IN,
+        minutes: float = 15,
+        *,
+        by: Source = UNKNOWN,
+    ) -> str:
         """A token that `redeem` takes once. Raises NotFound."""
         token = _token()
         with self._home.transaction() as connection:
             account = _found(rows.find(connection, _normal(email)), email)
             rows.add_link(connection, account.id, _hash_token(token), purpose.value, minutes * 60)
+            detail = f"good for {minutes:g} minutes"
+            audit.append(connection, Report(Deed.LINK_MADE, by, subject=_normal(email), detail=detail))
         return token
 
-    def redeem(self, token: str) -> str | None:
+    def redeem(self, token: str, *, address: str = "") -> str | None:
         """A new session's token for a one-time link's; None when it is unknown, used or too old."""
         with self._home.transaction() as connection:
-            account_id = rows.use_link(connection, _hash_token(token))
-            if account_id is None:
+            account = rows.use_link(connection, _hash_token(token))
+            if account is None:
+                audit.append(connection, Report(Deed.LINK_REFUSED, Source(address=address), outcome="refused"))
                 return None
+            account_id, email = account
             session_token = _token()
             rows.open_session(connection, account_id, _hash_token(session_token))
+            audit.append(connection, Report(Deed.LINK_REDEEMED, Source(email, address)))
         return session_token
 
     # --- being in ---
@@ -131,15 +157,19 @@ class Accounts:
             now=session.now,
         )
 
-    def sign_out(self, session_token: str) -> None:
+    def sign_out(self, session_token: str, *, address: str = "") -> None:
         """End this session now; a second time does nothing."""
-        with self._home.connection() as connection:
-            rows.end_session(connection, _hash_token(session_token))
+        with self._home.transaction() as connection:
+            email = rows.end_session(connection, _hash_token(session_token))
+            if email is not None:
+                audit.append(connection, Report(Deed.SIGN_OUT, Source(email, address)))
 
-    def sign_out_everywhere(self, email: str) -> int:
+    def sign_out_everywhere(self, email: str, *, by: Source = UNKNOWN) -> int:
         """End all sessions of an account; how many there were. Raises NotFound."""
         with self._home.transaction() as connection:
-            return rows.end_sessions(connection, _found(rows.find(connection, _normal(email)), email).id)
+            ended = rows.end_sessions(connection, _found(rows.find(connection, _normal(email)), email).id)
+            audit.append(connection, Report(Deed.SESSIONS_ENDED, by, subject=_normal(email), detail=f"{ended} of them"))
+        return ended
 
 
 def _normal(email: str) -> str:

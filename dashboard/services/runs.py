@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.environment import Environment
 from dashboard.core.errors import RungError, UnknownEnvironment
 from dashboard.core.events import Event, Planned
@@ -15,7 +16,7 @@ from dashboard.core.migration import Folder
 from dashboard.core.picture import Picture
 from dashboard.core.progress import Pace, RunRef, RunView, StoredEvent
 from dashboard.core.run import Order, Outcome, Problem, Result, StopQuestion
-from dashboard.postgres.home import mirror
+from dashboard.postgres.home import audit, mirror
 from dashboard.postgres.home import runs as rows
 from dashboard.postgres.home.pool import Home
 from dashboard.postgres.home.scribe import Scribe
@@ -61,10 +62,11 @@ class Runs:
 
     # --- asking and watching ---
 
-    def ask(self, environment_name: str, order: Order) -> RunRef:
+    def ask(self, environment_name: str, order: Order, *, address: str = "") -> RunRef:
         """Queue a run. While one is queued or running on that environment, the answer is that one.
 
-        Raises UnknownEnvironment, Unreachable (of home).
+        The audit gets its row in the same transaction: what cannot be remembered is not queued. `address`: the asker's.
+        Raises UnknownEnvironment, Unreachable (of home), HomeNotReady.
         """
         from dashboard.postgres.home import queue  # heavy
 
@@ -74,6 +76,7 @@ class Runs:
                 run_id = rows.add(connection, environment_name, order)
                 if run_id is not None:
                     rows.set_job(connection, run_id, queue.defer(connection, run_id, environment_name))
+                    audit.append(connection, _asked(environment_name, run_id, order, address))
                     return RunRef(run_id, already=False)
                 open_run = rows.open_run(connection, environment_name)
                 if open_run is not None:
@@ -104,20 +107,21 @@ class Runs:
         with self._home.connection() as connection:
             return rows.running(connection)
 
-    def ask_to_stop(self, run_id: str, who: str) -> None:
+    def ask_to_stop(self, run_id: str, who: str, *, address: str = "") -> None:
         """A queued run ends as cancelled at once, a running one at its next safe place; an ended one stays as it is."""
         from dashboard.postgres.home import queue  # heavy
 
         if not _is_id(run_id):
             return
         with self._home.transaction() as connection:
-            queued = rows.ask_to_stop(connection, run_id, who)
-            if queued is None:
+            asked = rows.ask_to_stop(connection, run_id, who)
+            if asked is None:
                 return
-            environment, job_id = queued
-            rows.close(connection, _stopped_before(run_id, environment, who))
-            if job_id is not None:
-                queue.forget(connection, job_id)
+            if asked.is_queued:
+                rows.close(connection, _stopped_before(run_id, asked.environment, who))
+                if asked.job_id is not None:
+                    queue.forget(connection, asked.job_id)
+            audit.append(connection, Report(Deed.STOP_ASKED_FOR, Source(who, address), asked.environment, run_id))
 
     # --- executing ---
 
@@ -309,6 +313,11 @@ def _other_file(begun: rows.Begun, filename: str) -> Result:
 def _stopped_before(run_id: str, environment: str, who: str) -> Result:
     problem = Problem(environment, f"{who} stopped it before a worker took it", "Nothing ran. Ask again when you like.")
     return Result(run_id, environment, Outcome.CANCELLED, problem=problem)
+
+
+def _asked(environment: str, run_id: str, order: Order, address: str) -> Report:
+    detail = f"forced: {order.reason}" if order.force else ""
+    return Report(Deed.RUN_ASKED_FOR, Source(order.actor.name, address), environment, run_id, detail=detail)
 
 
 def _is_id(text: str) -> bool:

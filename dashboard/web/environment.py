@@ -7,6 +7,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act, Asker, Visitor, who_may
+from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.matrix import Look, make_matrix
 from dashboard.core.plan import Action, Entry, Plan, State, Step
 from dashboard.core.progress import RunState, RunView
@@ -67,7 +68,8 @@ def apply(name: str) -> AnyResponse:
     if wrong is not None:
         return make_response(render_template("environment.html", page=_page(look, wrong, form["reason"])), 409)
     order = order_of(form, Actor(ActorKind.PERSON, current.visitor().email, Door.WEB))
-    return redirect(url_for("run.show", run_id=current.services().runs.ask(name, order).run_id), 303)
+    run = current.services().runs.ask(name, order, address=request.remote_addr or "")
+    return redirect(url_for("run.show", run_id=run.run_id), 303)
 
 
 @views.post("/environments/<name>/resolve")
@@ -83,6 +85,8 @@ def resolve(name: str) -> AnyResponse:
         actor = Actor(ActorKind.PERSON, current.visitor().email, Door.WEB)
         decision, expected = Decision(form["decision"]), form["shown"]
         wanted = Wanted(form["filename"], decision, actor, form["reason"], expected, lock_wait=LOCK_WAIT)
+        source = Source(actor.name, request.remote_addr or "")
+        services.audit.write(Report(Deed.RESOLVE_ASKED_FOR, source, name, form["filename"], "asked", str(decision)))
         resolution = write_down(look.environment, services.folder.read, wanted)
         services.compare.look_again(name)
         if resolution.problem is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from flask import Blueprint, Response, redirect, render_template, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act
@@ -81,7 +81,7 @@ def stop(run_id: str) -> AnyResponse:
         raise NotFound("run", run_id)
     if not current.visitor().may(Act.STOP, run.environment):
         raise NotAllowed(current.visitor().email, f"{Act.STOP} on {run.environment}")
-    current.services().runs.ask_to_stop(run_id, current.visitor().email)
+    current.services().runs.ask_to_stop(run_id, current.visitor().email, address=request.remote_addr or "")
     return redirect(url_for("run.show", run_id=run_id), 303)
 
 

@@ -63,14 +63,15 @@ def show_link(token: str) -> AnyResponse:
 @open_to_all
 def redeem(token: str) -> AnyResponse:
     check_token(guest_secret(current.site()))
-    session = current.services().accounts.redeem(token)
+    session = current.services().accounts.redeem(token, address=request.remote_addr or "")
     return _form(failed=SPENT, status=401) if session is None else _enter(session, url_for("matrix.show"))
 
 
 @views.post("/sign-out")
 @needs(Act.LOOK)
 def sign_out() -> AnyResponse:
-    current.services().accounts.sign_out(request.cookies.get(current.site().session_cookie, ""))
+    cookie = request.cookies.get(current.site().session_cookie, "")
+    current.services().accounts.sign_out(cookie, address=request.remote_addr or "")
     return forget_session_cookie(redirect(url_for("signin.show"), 303), current.site())
 
 
@@ -89,5 +90,5 @@ def _enter(token: str, where: str) -> AnyResponse:
     """A new session takes the place of whatever this browser had; the old one ends."""
     old = request.cookies.get(current.site().session_cookie)
     if old:
-        current.services().accounts.sign_out(old)
+        current.services().accounts.sign_out(old, address=request.remote_addr or "")
     return set_session_cookie(redirect(where, 303), token, current.site())

@@ -173,6 +173,22 @@ def test_a_decision_is_written_down_with_who_and_why_and_the_page_says_what_foll
     assert done.outcome is Outcome.APPLIED, done.result
 
 
+def test_a_decision_is_in_the_audit_and_without_one_nothing_is_decided(
+    stopped: Stopped, cast: Cast, services: Services, ask: Callable[..., list[tuple[Any, ...]]], in_home: Any
+) -> None:
+    stopped("production")
+    in_home.execute(
+        "CREATE TRIGGER closed BEFORE INSERT ON home.audit FOR EACH STATEMENT EXECUTE FUNCTION home.refuse_change()"
+    )
+    assert decide(cast.admin, "production", confirm="production").status_code == 503
+    assert decisions(ask, "production") == []
+    in_home.execute("DROP TRIGGER closed ON home.audit")
+    assert decide(cast.admin, "production", confirm="production").status_code == 303
+    row = services.audit.newest(1)[0]
+    assert (row.deed, row.who, row.address) == ("resolve asked for", "admin@example.com", "127.0.0.1")
+    assert (row.environment, row.subject) == ("production", NAME)
+
+
 def test_the_history_shows_the_decision_and_its_page(stopped: Stopped, cast: Cast) -> None:
     stopped("staging")
     run_id = decide(cast.admin, "staging").location.partition("decided=")[2]

@@ -118,10 +118,14 @@ def mark_seen(home: Connection, token_hash: bytes) -> None:
     home.execute("UPDATE home.session SET seen_at = pg_catalog.now() WHERE token_hash = %s", (token_hash,))
 
 
-def end_session(home: Connection, token_hash: bytes) -> None:
-    home.execute(
-        "UPDATE home.session SET ended_at = pg_catalog.now() WHERE token_hash = %s AND ended_at IS NULL", (token_hash,)
-    )
+def end_session(home: Connection, token_hash: bytes) -> str | None:
+    """Whose it was; None where it is unknown, or over already."""
+    row = home.execute(
+        "UPDATE home.session AS s SET ended_at = pg_catalog.now() FROM home.account AS a"
+        " WHERE s.token_hash = %s AND s.ended_at IS NULL AND a.id = s.account_id RETURNING a.email",
+        (token_hash,),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def end_sessions(home: Connection, account_id: str) -> int:
@@ -140,18 +144,18 @@ def add_link(home: Connection, account_id: str, token_hash: bytes, purpose: str,
     home.execute("DELETE FROM home.link WHERE expires_at < pg_catalog.now() - %s::interval", (FORGET,))
 
 
-def use_link(home: Connection, token_hash: bytes) -> str | None:
-    """The account that the link opens, once; None where it is unknown, used, too old, or its account is disabled."""
+def use_link(home: Connection, token_hash: bytes) -> tuple[str, str] | None:
+    """The account's id and address, once; None where the link is unknown, used, too old, or its account disabled."""
     row = home.execute(
         """
         UPDATE home.link AS l SET used_at = pg_catalog.now() FROM home.account AS a
          WHERE l.token_hash = %s AND l.used_at IS NULL AND l.expires_at > pg_catalog.now()
            AND a.id = l.account_id AND a.disabled_at IS NULL
-        RETURNING a.id::text
+        RETURNING a.id::text, a.email
         """,
         (token_hash,),
     ).fetchone()
-    return row[0] if row else None
+    return (row[0], row[1]) if row else None
 
 
 # --- failed tries ---

@@ -52,6 +52,15 @@ class Written:
     age: float
 
 
+@dataclass(frozen=True, slots=True)
+class AskedToStop:
+    """A run that is to stop. `is_queued`: no worker has taken it yet, so that it can be ended at once."""
+
+    environment: str
+    job_id: int | None
+    is_queued: bool
+
+
 def add(home: Connection, environment: str, order: Order) -> str | None:
     """A new run's id; None while one is queued or running there. In a transaction, with the job that executes it."""
     row = home.execute(
@@ -153,14 +162,14 @@ def close(home: Connection, result: Result) -> bool:
     )
 
 
-def ask_to_stop(home: Connection, run_id: str, who: str) -> tuple[str, int | None] | None:
-    """Note who asked first. Answers environment and job of a run that no worker has taken yet, for it to be ended."""
+def ask_to_stop(home: Connection, run_id: str, who: str) -> AskedToStop | None:
+    """Note who asked first; None where the run has ended, or never was."""
     row = home.execute(
         "UPDATE home.run SET stop_asked_by = coalesce(stop_asked_by, %s) WHERE id = %s AND state <> 'ended'"
         " RETURNING environment, job_id, state",
         (who, run_id),
     ).fetchone()
-    return (row[0], row[1]) if row and row[2] == RunState.QUEUED else None
+    return AskedToStop(row[0], row[1], is_queued=row[2] == RunState.QUEUED) if row else None
 
 
 # --- reading ---

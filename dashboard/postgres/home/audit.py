@@ -1,0 +1,105 @@
+"""The audit, as rows: append-only, every row chained to the one before by a hash that the server computes."""
+
+from psycopg import errors
+from psycopg.rows import class_row
+
+from dashboard.core.audit import AuditRow, Report
+from dashboard.core.errors import HomeNotReady
+from dashboard.core.record import ChainReport
+from dashboard.postgres.connect import Connection, one_line
+
+CHAIN_VERSION = 1  # of the form that is hashed
+GENESIS = "0" * 64  # what the first row follows
+LONGEST = 500  # characters of each text
+_QUEUE = "SELECT pg_catalog.pg_advisory_xact_lock(8390876205174217002)"  # a number of ours
+
+_MOMENT = "(extract(epoch FROM {row}.at) * 1000000)::bigint::text"  # how it is printed depends on settings
+_TEXTS = ("who", "address", "deed", "environment", "subject", "outcome", "detail")
+
+
+def _seal(row: str) -> str:
+    """SQL for a row's hash. `array_send` puts every value's length before it, so that no two rows read the same."""
+    texts = ", ".join(f"{row}.{name}" for name in _TEXTS)
+    values = f"{row}.id::text, {_MOMENT.format(row=row)}, {texts}, {row}.chain_version::text, {row}.previous_hash"
+    return f"encode(sha256(array_send(ARRAY[{values}])), 'hex')"
+
+
+_APPEND = f"""
+INSERT INTO home.audit (id, at, {", ".join(_TEXTS)}, chain_version, previous_hash, own_hash)
+SELECT made.*, {_seal("made")}
+  FROM (SELECT coalesce(newest.id, 0) + 1 AS id, pg_catalog.clock_timestamp() AS at,
+               {", ".join(f"%({name})s::text AS {name}" for name in _TEXTS)},
+               {CHAIN_VERSION} AS chain_version, coalesce(newest.own_hash, '{GENESIS}') AS previous_hash
+          FROM (SELECT) AS one
+          LEFT JOIN LATERAL (SELECT id, own_hash FROM home.audit ORDER BY id DESC LIMIT 1) AS newest ON true
+        OFFSET 0) AS made
+"""  # noqa: S608  # made of constants above
+
+_VERIFY = f"""
+WITH checked AS (
+  SELECT kept.id, kept.own_hash, row_number() OVER chain AS place, kept.chain_version,
+         kept.previous_hash = lag(kept.own_hash, 1, '{GENESIS}') OVER chain AS follows,
+         kept.own_hash = {_seal("kept")} AS sealed
+    FROM home.audit AS kept WINDOW chain AS (ORDER BY kept.id)
+)
+SELECT count(*), (SELECT own_hash FROM checked ORDER BY id DESC LIMIT 1),
+       (SELECT ARRAY[id, place, follows::int, sealed::int, chain_version] FROM checked
+         WHERE NOT (follows AND sealed AND id = place) ORDER BY id LIMIT 1)
+  FROM checked
+"""  # noqa: S608  # made of constants above
+
+
+def append(home: Connection, report: Report) -> None:
+    """Add one row: the last thing in a transaction, so that what it tells of is kept or undone together with it.
+
+    Writers queue, and each takes its snapshot after it was let in; so no two rows follow the same one.
+    Raises HomeNotReady where home does not take it.
+    """
+    values = {
+        "who": report.source.who,
+        "address": report.source.address,
+        "deed": report.deed.value,
+        "environment": report.environment,
+        "subject": report.subject,
+        "outcome": report.outcome,
+        "detail": report.detail,
+    }
+    try:
+        home.execute(_QUEUE)
+        home.execute(_APPEND.encode(), {name: _storable(value) for name, value in values.items()})
+    except errors.InsufficientPrivilege as wrong:
+        raise HomeNotReady(f"its audit cannot be written, so nothing is done ({one_line(wrong)})") from wrong  # noqa: TRY003  # one of several reasons
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()[:LONGEST]
+
+
+def newest(home: Connection, limit: int) -> tuple[AuditRow, ...]:
+    """The rows that were added last, newest first."""
+    with home.cursor(row_factory=class_row(AuditRow)) as cursor:
+        cursor.execute(
+            "SELECT id, at, who, address, deed, environment, subject, outcome, detail, own_hash"
+            " FROM home.audit ORDER BY id DESC LIMIT %s",
+            (limit,),
+        )
+        return tuple(cursor)
+
+
+def verify(home: Connection) -> ChainReport:
+    """Compute every hash anew and compare. Rows cut off the end show only against a head that was kept elsewhere."""
+    rows, head, bad = home.execute(_VERIFY.encode()).fetchone() or (0, None, None)
+    if bad is None:
+        what = f"{rows} rows, each sealed and following the one before" if rows else "the audit is empty"
+        return ChainReport(ok=True, rows=rows, first_bad_id=None, what=what, head=head)
+    return ChainReport(ok=False, rows=rows, first_bad_id=bad[0], what=_whats_wrong(*bad), head=head)
+
+
+def _whats_wrong(row: int, place: int, follows: int, sealed: int, version: int) -> str:
+    if version != CHAIN_VERSION:
+        return f"row {row} is of form {version}, and this version of Rung can only check form {CHAIN_VERSION}"
+    if not sealed:
+        return f"row {row} was changed: its content does not give its hash"
+    if not follows and row == place:
+        return f"row {row} does not follow the row before it: one of the two was replaced"
+    return f"row {row} stands where row {place} should: rows before it were removed or added"
