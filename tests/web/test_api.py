@@ -258,6 +258,8 @@ def test_events_go_on_where_the_program_left_off(three: tuple[str, ...], ask: As
     rows = ask("read", "/api/v1/history?environment=staging&outcome=applied&file=005").json["rows"]
     assert [(row["filename"], row["run_id"], row["door"]) for row in rows] == [("005_create_tasks.sql", run_id, "api")]
     assert "sql" not in rows[0]
+    assert ask("plan:staging", "/api/v1/history").json["rows"]
+    assert ask("plan:production", "/api/v1/history").json["rows"] == []
 
 
 # --- the page about it ---
