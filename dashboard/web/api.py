@@ -124,7 +124,8 @@ def apply(name: str) -> Response:
     wrong = wrong_with(form, look, current.bearer())
     if wrong is not None:
         raise Conflict(wrong)
-    reference = runs.ask(name, order_of(form, Actor(ActorKind.AGENT, current.bearer().who, Door.API)))
+    order = order_of(form, Actor(ActorKind.AGENT, current.bearer().who, Door.API))
+    reference = runs.ask(name, order, address=request.remote_addr or "")
     return _asked(reference.run_id, already=reference.already)
 
 
@@ -137,7 +138,7 @@ def stop(run_id: str) -> Response:
     run = _visible(run_id)
     if not current.bearer().may(Act.STOP, run.environment):
         raise NotAllowed(current.bearer().who, f"{Act.STOP} on {run.environment}")
-    current.services().runs.ask_to_stop(run_id, current.bearer().who)
+    current.services().runs.ask_to_stop(run_id, current.bearer().who, address=request.remote_addr or "")
     return _answer(run_json(_visible(run_id)), 202)
 
 
