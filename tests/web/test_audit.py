@@ -1,5 +1,7 @@
 """What is done in the browser is in the audit, with the peer's address."""
 
+from flask import Flask
+
 from dashboard.bootstrap import Services
 from tests.cast import Cast
 
@@ -10,3 +12,19 @@ def test_signing_out_is_told_with_the_address_of_the_peer_and_not_with_a_claimed
     cast.viewer.post("/sign-out", headers={"X-Forwarded-For": "203.0.113.9"})
     row = services.audit.newest(1)[0]
     assert (row.deed, row.who, row.address) == ("sign-out", cast.viewer.email, "127.0.0.1")
+
+
+def test_a_run_that_a_program_asks_for_is_told_with_its_token_and_address(
+    three: tuple[str, ...], app: Flask, services: Services
+) -> None:
+    token = services.tokens.add("ci", ["apply:staging"], "a test").token
+    program, headers = app.test_client(), {"Authorization": f"Bearer {token}"}
+    plan = program.get("/api/v1/environments/staging/plan", headers=headers).json
+    assert plan is not None
+    body = {"digest": plan["digest"]}
+    answer = program.post("/api/v1/environments/staging/apply", json=body, headers=headers)
+    assert answer.status_code == 202, answer.text
+    row = services.audit.newest(1)[0]
+    assert (row.deed, row.address, row.environment) == ("run asked for", "127.0.0.1", "staging")
+    assert "ci" in row.who
+    assert token not in row.who
