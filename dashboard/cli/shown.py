@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard.core.documents import plain, plan_json
 from dashboard.core.errors import RungError
-from dashboard.core.plan import Action, Plan, Step
+from dashboard.core.plan import Plan, Step
 from dashboard.core.resolving import advice_of, case_of_step, sentence_of
 from dashboard.core.run import Outcome, Result
 from dashboard.core.text import visible
@@ -71,6 +71,8 @@ def show_result(result: Result) -> None:
     """How a run ended, as its last lines. What went wrong goes to standard error."""
     match result.outcome:
         case Outcome.NOTHING:
+            for notice in result.plan.notices if result.plan else ():
+                say(f"  note     {notice}")  # a run that has something to do has told them already
             say(f"{result.environment}: up to date. Nothing to do.")
         case Outcome.APPLIED:
             say(f"{result.environment}: up to date, {count(len(result.applied), 'file')} in {span(result.seconds)}.")
@@ -89,18 +91,20 @@ def _show_trouble(result: Result) -> None:
 
 def show_plan(plan: Plan) -> None:
     """What would run on one environment, in order, with every finding."""
-    say(f"{plan.environment}: {verdict(plan)}")
+    stopped = bool(plan.stops)
+    say(f"{plan.environment}: {'Nothing may run' if stopped else verdict(plan)}")
     for stop in plan.stops:
         say(f"  stop     {stop}")
     for step in plan.steps:
-        for line in (*_step_lines(step), *_undecided(plan, step)):
+        for line in (*_step_lines(step, waits=stopped), *_undecided(plan, step)):
             say(line)
+        stopped = stopped or bool(step.gated) or step.unusable
     for notice in plan.notices:
         say(f"  note     {notice}")
 
 
-def _step_lines(step: Step) -> Iterator[str]:
-    word = "blocked" if step.gated or step.unusable else "adopt" if step.action is Action.ADOPT else step.action.value
+def _step_lines(step: Step, *, waits: bool) -> Iterator[str]:
+    word = "blocked" if step.gated or step.unusable else "waits" if waits else step.action.value
     yield f"  {word:<8} {step.migration.filename}"
     if step.refusal is not None:
         place = ":".join(

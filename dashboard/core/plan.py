@@ -334,9 +334,13 @@ def _notices(environment: Environment, folder: Folder, entries: tuple[Entry, ...
         match entry.state:
             case State.EDITED if environment.policies.edited is Policy.WARN:
                 applied = f"was edited after it was applied{_applied_by(entry)}"
-                notices.append(f"{entry.filename} {applied}; what ran is the old text.")
+                notices.append(
+                    f"{entry.filename} {applied}; what ran is the old text. Put that back, or accept the edit."
+                )
             case State.MISSING_FILE:
-                notices.append(f"{entry.filename} is applied here and missing from the folder.")
+                notices.append(
+                    f"{entry.filename} is applied here and missing from the folder: pull, or find its branch."
+                )
             case State.RENAMED if entry.ledger is None:
                 notices.append(f"{entry.filename} is {entry.note}; the new name is recorded, nothing runs again.")
             case State.UNFINISHED if entry.migration is None:

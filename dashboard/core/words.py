@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from dashboard.core.plan import Plan, Step
+from dashboard.core.plan import Action, Plan, Step
 from dashboard.core.run import Problem
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -101,6 +101,8 @@ def verdict(plan: Plan) -> str:
     stopped = plan.first_obstacle(force=False)
     if stopped is not None:
         return f"Stopped at {stopped.migration.filename}: {obstacle(stopped)}"
+    if plan.steps and all(step.action is Action.ADOPT for step in plan.steps):
+        return f"{count(len(plan.steps), 'renamed file')} would be recorded, and nothing run"
     if plan.steps:
         return f"{count(len(plan.steps), 'file')} would run"
     return "Nothing to do"

@@ -39,11 +39,19 @@ def test_it_shows_what_would_run_in_order(one: Checkout) -> None:
     assert one.rung("check", code=0).out == "local: Nothing to do\n"
 
 
+def test_a_renamed_file_is_said_to_run_nothing(one: Checkout) -> None:
+    one.rung("migrate", code=0)
+    (one.folder / "migrations" / "001_a.sql").rename(one.folder / "migrations" / "002_a.sql")
+    assert one.rung("check", code=0).out.startswith("local: 1 renamed file would be recorded, and nothing run\n")
+
+
 def test_a_destructive_file_is_shown_with_everything_and_ends_with_3(one: Checkout) -> None:
     one.rung("migrate", code=0)
     one.write("002_drops.sql", "-- no longer read\nALTER TABLE a DROP COLUMN was;")
+    one.write("003_c.sql", "CREATE TABLE c (id bigint);")
     said = one.rung("check", code=3)
     assert "local: Stopped at 002_drops.sql: drops column was" in said.out
+    assert "  waits    003_c.sql\n" in said.out
     assert "blocked  002_drops.sql" in said.out
     assert "line 2, destructive (drop-column)" in said.out
     assert "ALTER TABLE a DROP COLUMN was" in said.out
@@ -69,8 +77,9 @@ def test_a_syntax_error_is_shown_with_its_caret(one: Checkout) -> None:
 def test_what_stops_everything_is_named(one: Checkout, name: str, text: str, said: str) -> None:
     one.write(name, text)
     heard = one.rung("check", code=3)
-    assert "  stop     " in heard.out
-    assert said in heard.out
+    assert "local: Nothing may run\n  stop     " in heard.out
+    assert heard.out.count(said) == 1
+    assert "  run      " not in heard.out
 
 
 def test_notices_are_shown_and_stop_nothing(one: Checkout) -> None:

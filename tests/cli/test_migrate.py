@@ -265,6 +265,14 @@ def test_pending_files_run_in_order_and_a_second_time_there_is_nothing_to_do(two
     assert two.ledger() == ["001_a.sql", "002_b.sql"]
 
 
+def test_an_edit_of_an_applied_file_is_told_although_nothing_is_to_do(two: Checkout) -> None:
+    two.rung("migrate", code=0)
+    two.write("002_b.sql", "CREATE TABLE b (id int, more int);")
+    said = two.rung("migrate", code=0).out
+    assert said.startswith("  note     002_b.sql was edited after it was applied")
+    assert said.endswith("Put that back, or accept the edit.\nlocal: up to date. Nothing to do.\n")
+
+
 def test_the_environment_that_was_named_is_the_one(two: Checkout) -> None:
     two.rung("migrate", "--env", "staging", code=0)
     assert (two.ledger("local"), len(two.ledger("staging")), two.ledger("production")) == ([], 2, [])

@@ -171,7 +171,7 @@ def test_an_adopted_file_without_a_hash_is_applied() -> None:
 def test_a_file_that_is_applied_and_gone_is_missing_and_said_so() -> None:
     made = plan(folder(B), picture(applied(A), applied(B)))
     assert states(made) == {"001_a.sql": State.MISSING_FILE, "002_b.sql": State.APPLIED}
-    assert made.notices == ("001_a.sql is applied here and missing from the folder.",)
+    assert made.notices == ("001_a.sql is applied here and missing from the folder: pull, or find its branch.",)
     assert made.steps == made.stops == ()
 
 

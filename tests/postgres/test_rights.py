@@ -192,8 +192,8 @@ def test_rows_that_make_no_sense_are_each_said(environment: Environment) -> None
     notices = make_plan(environment, three_files(), taken, review).notices
     assert "1 row of the ledger without a file name counts as nothing." in notices
     assert "001_log.sql stands 2 times in the ledger; once is enough." in notices
-    assert "999_future.sql is applied here and missing from the folder." in notices
-    assert "-7 is applied here and missing from the folder." in notices
+    assert "999_future.sql is applied here and missing from the folder: pull, or find its branch." in notices
+    assert "-7 is applied here and missing from the folder: pull, or find its branch." in notices
 
 
 @pytest.mark.fault(90)
