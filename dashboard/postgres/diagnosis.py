@@ -32,7 +32,6 @@ _BY_STATE = {
     "2BP01": "Something else hangs on it: the detail names it. Change that first, in the same file.",
     "42501": "Let the owner do it, or GRANT the right to the role that Rung connects as.",
     "42601": "Correct the statement at the caret.",
-    "08P01": "A pooler on the way ended the session by a limit of its own: give the database's direct address.",
     "55P03": "Another session held the table. Try again at a quieter moment, or end that session.",
     "40P01": "Try again at a quieter moment; locking the tables in the order the application does avoids it.",
     "40001": "Try again at a quieter moment.",

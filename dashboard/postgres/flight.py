@@ -19,6 +19,9 @@ from dashboard.postgres.connect import Connection, one_line
 TICK = 0.1  # seconds between two looks at the clock while the server is silent
 _ROWS_AT_ONCE = 20  # of a file's own queries, in memory: nobody reads them
 _CHUNKS_SINCE = 170000  # of libpq
+# A pooler that lost its server says so in the server's stead, in place of answers that nobody will hear any more.
+_OF_THE_LINK = "08"
+POOLER_ENDED_IT = "a pooler on the way ended the session"
 
 
 class Part(StrEnum):
@@ -102,8 +105,9 @@ class Broken:
 
     @property
     def fatal(self) -> bool:
-        """Whether the server ended the session as well."""
-        return (self.error.diag.severity_nonlocalized or "") in ("FATAL", "PANIC")
+        """Whether the server ended the session as well. A pooler gives no severity but the one for people."""
+        said = self.error.diag
+        return (said.severity_nonlocalized or said.severity or "") in ("FATAL", "PANIC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +267,10 @@ def _land(leg: _Sent, answer: PGresult, landing: Landing, prepared: Prepared | N
         raise errors.InternalError("an answer without a question")  # noqa: TRY003  # the driver's class
     message = leg.message if isinstance(leg, _Preparation) else leg
     if answer.status == pq.ExecStatus.FATAL_ERROR:
-        landing.broken = landing.broken or Broken(message, errors.error_from_result(answer))
+        broken = Broken(message, errors.error_from_result(answer))
+        if broken.fatal and broken.sqlstate.startswith(_OF_THE_LINK):
+            raise errors.OperationalError(f"{POOLER_ENDED_IT}: {one_line(broken.error)}")  # noqa: TRY003  # the driver's class
+        landing.broken = landing.broken or broken
     elif answer.status == pq.ExecStatus.PIPELINE_ABORTED:
         pass
     elif isinstance(leg, _Preparation):

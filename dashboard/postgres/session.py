@@ -21,6 +21,7 @@ from dashboard.postgres import frame, history, identity, pooler
 from dashboard.postgres.connect import Connection, connect, dial, one_line
 from dashboard.postgres.diagnosis import NOTHING_KEPT, broken_frame, explain, unwritable
 from dashboard.postgres.flight import (
+    POOLER_ENDED_IT,
     SYNC,
     Answered,
     Broken,
@@ -414,7 +415,7 @@ class Session:
         problem = Problem(
             environment=self.environment.name,
             message=f"the connection was lost ({reason}); {waited}; it is not applied (checked)",
-            advice="Run again.",
+            advice=f"Run again{', with the direct address of the database' if POOLER_ENDED_IT in reason else ''}.",
             filename=filename,
         )
         return self.ended(step, problem, cancelled_by=cancelled_by)

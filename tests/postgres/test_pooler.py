@@ -17,13 +17,14 @@ from dashboard.postgres import watch
 from dashboard.postgres.connect import connect
 from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
-from tests.oracle import ORDER, Seen, ask, assert_consistent, three_files
+from tests.oracle import LOG, ORDER, Seen, ask, assert_consistent, folder_of, noted, three_files
 from tests.postgres.pgbouncer import PROGRAM, Bouncer, pgbouncer
-from tests.wire import wire_to
+from tests.wire import Chunk, Deafen, wire_to
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer: apt-get install pgbouncer")
 
 Behind = Callable[..., Environment]
+SYNC = b"S\x00\x00\x00\x04"  # the message
 
 
 @pytest.fixture
@@ -151,7 +152,8 @@ def test_a_pooler_that_ends_all_sessions_in_the_middle_of_a_file_leaves_nothing_
         result = apply(pooled, lambda: three_files("SELECT pg_sleep(1);"), ORDER, end)
     assert result.outcome is Outcome.FAILED
     assert result.problem
-    assert "A pooler on the way ended the session" in result.problem.advice
+    assert "a pooler on the way ended the session" in result.problem.message
+    assert "it is not applied (checked)" in result.problem.message
     assert_consistent(environment, ["001_log.sql"])
 
 
@@ -161,8 +163,8 @@ def test_a_limit_of_the_pooler_is_named(environment: Environment, behind: Behind
     result = apply(pooled, lambda: three_files("SELECT pg_sleep(5);"), ORDER)
     assert result.outcome in (Outcome.FAILED, Outcome.UNKNOWN)
     assert result.problem
-    assert "query timeout" in result.problem.message
-    assert "A pooler on the way ended the session by a limit of its own" in result.problem.advice
+    assert "a pooler on the way ended the session: query timeout" in result.problem.message
+    assert "with the direct address of the database" in result.problem.advice
     assert_consistent(environment, ["001_log.sql"])
 
 
@@ -174,3 +176,40 @@ def test_settings_that_the_pooler_refuses_are_named(behind: Behind) -> None:
     assert result.outcome is Outcome.UNREACHABLE
     assert result.problem
     assert "Take `options` out of the address" in result.problem.advice
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "said"),
+    [
+        ("", Outcome.APPLIED, "it is applied (checked)"),
+        ("-- rung: no transaction\n", Outcome.FAILED, "the connection was lost while statement 1 ran"),
+    ],
+)
+def test_a_pooler_that_loses_its_server_does_not_know_what_became_of_a_file(
+    environment: Environment, text: str, outcome: Outcome, said: str
+) -> None:
+    """It says FATAL in the place of answers that it never got, and the server may have gone on."""
+    apply(environment, lambda: folder_of(("001_log.sql", LOG)), ORDER)
+    files = folder_of(("001_log.sql", LOG), ("002_more.sql", text + noted("002_more.sql")))
+
+    said_before = b""
+
+    def after(chunk: Chunk) -> None:
+        """Until the end of what it sends in one go, which is our rows too where the file has a transaction."""
+        nonlocal said_before
+        said_before += chunk.data
+        if chunk.data.endswith(SYNC):
+            group, said_before = said_before, b""
+            if noted("002_more.sql").strip(";\n").encode() in group and not (text and b"rung.history" in group):
+                raise Deafen
+
+    assert environment.url
+    with wire_to(environment.url) as wire, pgbouncer(wire.url, "session") as bouncer:
+        wire.after = after
+        result = apply(replace(environment, url=bouncer.url(environment.url)), lambda: files, ORDER)
+    assert result.outcome is outcome, result.problem
+    assert said in " ".join((*result.notes, result.problem.message if result.problem else ""))
+    states = ask(environment, "SELECT event FROM rung.history WHERE filename = '002_more.sql' ORDER BY id")
+    assert ("failed",) not in states
+    again = apply(environment, lambda: files, ORDER)
+    assert again.outcome is (Outcome.NOTHING if outcome is Outcome.APPLIED else Outcome.REFUSED)
