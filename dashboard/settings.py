@@ -142,7 +142,7 @@ def _know(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            raise UnknownKey(where, key, f"; did you mean {near[0]!r}?" if near else "")
+            raise UnknownKey(where, key, f" (did you mean {near[0]!r}?)" if near else "")
 
 
 def _environments(table: Mapping[str, Any], variables: Mapping[str, str], where: str) -> tuple[Environment, ...]:

@@ -68,7 +68,8 @@ def _lines(environment: str, write: Say, *, progress: bool = True) -> Reporter:
 def _line(environment: str, event: Event) -> str | None:
     match event:
         case WaitingForLock():
-            return f"{environment}: waiting for the lock, {span(event.seconds)} so far; {holder_text(event.holder)}"
+            since = f", {span(event.seconds)} so far" if event.seconds >= 1 else ""
+            return f"{environment}: waiting for the lock{since}; {holder_text(event.holder)}"
         case Planned():
             return f"{environment}: {count(len(event.filenames), 'file')} to run"
         case FileApplied():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dashboard.cli.asked import options, person, settings_of
-from dashboard.cli.shown import say, say_json, table
+from dashboard.cli.shown import complain, say, say_json, table
 from dashboard.core.access import EVERYWHERE, Role
 from dashboard.core.audit import Source
 from dashboard.core.words import absolute
@@ -16,6 +16,7 @@ from dashboard.core.words import absolute
 if TYPE_CHECKING:
     from dashboard.services.accounts import Accounts
 
+_USUAL = "http://127.0.0.1:8000"  # where `rung serve` listens, if nothing else is said
 _ROLES = click.Choice([role.value for role in Role])
 
 
@@ -29,7 +30,7 @@ def _accounts(config: Path | None, directory: Path | None) -> "tuple[Accounts, s
 
     settings = settings_of(config, directory)
     prepare_home(settings)
-    return build(settings).accounts, settings.public_url or "http://127.0.0.1:8000"
+    return build(settings).accounts, settings.public_url or _USUAL
 
 
 def _me() -> Source:
@@ -56,6 +57,8 @@ def add(email: str, role: str, config: Path | None, directory: Path | None, *, p
 @options(json=False)
 def link(email: str, minutes: int, config: Path | None, directory: Path | None) -> None:
     accounts, address = _accounts(config, directory)
+    if address == _USUAL:
+        complain("The dashboard is somewhere else? Set public_url in rung.toml, or RUNG_PUBLIC_URL.")
     say(f"{address}/sign-in/link/{accounts.make_link(email, minutes=minutes, by=_me())}")
 
 

@@ -188,7 +188,7 @@ _USUAL_SUSPECTS: tuple[tuple[str, str, str], ...] = (
     (
         r"password authentication failed|no password supplied|SASL|SCRAM",
         "{place} does not accept the password of user {user}",
-        "Check the password in the address (special characters percent-encoded).",
+        "Check user and password in the address (special characters percent-encoded).",
     ),
     (
         r'role ".*" does not exist',

@@ -256,6 +256,9 @@ def busy_problem(environment: str, busy: Busy) -> Problem:
     return Problem(environment, message, "Wait for it to end, or raise --lock-wait.")
 
 
+_ON_PURPOSE = 'Run it on purpose (--force --reason "…"; in the browser: Apply past the gate)'
+
+
 def _problem_of(environment: str, step: Step) -> Problem:
     """Why a step cannot run, and the ways on."""
     migration = step.migration
@@ -277,7 +280,7 @@ def _problem_of(environment: str, step: Step) -> Problem:
     return Problem(
         environment=environment,
         message=f"{first.what}{more}",
-        advice=f'Run it on purpose with --force --reason "…", or change the file: {first.safer}',
+        advice=f"{_ON_PURPOSE}, or change the file: {first.safer}",
         filename=migration.filename,
         line=first.line,
         excerpt=first.statement,

@@ -136,7 +136,7 @@ def test_a_wrong_word_or_setting_is_named(
 def test_an_unknown_key_in_the_configuration_is_named(two: Checkout) -> None:
     with (two.folder / "rung.toml").open("a") as file:
         file.write('leger_schema = "x"\n')
-    assert "did you mean 'ledger_schema'?" in two.rung("migrate", code=2).err
+    assert "does not know (did you mean 'ledger_schema'?).\n" in two.rung("migrate", code=2).err
 
 
 def test_with_nothing_configured_it_says_what_to_do(two: Checkout) -> None:

@@ -61,6 +61,9 @@ def test_a_link_is_an_address_of_the_dashboard(at_home: Checkout) -> None:
     at_home.rung("user", "add", "lead@example.com", code=0)
     said = at_home.rung("user", "link", "lead@example.com", "--minutes", "5", code=0)
     assert re.fullmatch(r"http://127\.0\.0\.1:8000/sign-in/link/[\w-]{43}\n", said.out)
+    assert "RUNG_PUBLIC_URL" in said.err
     elsewhere = 'public_url = "https://rung.example.com"\n' + (at_home.folder / "rung.toml").read_text()
     (at_home.folder / "rung.toml").write_text(elsewhere)
-    assert at_home.rung("user", "link", "lead@example.com", code=0).out.startswith("https://rung.example.com/sign-in/")
+    told = at_home.rung("user", "link", "lead@example.com", code=0)
+    assert told.out.startswith("https://rung.example.com/sign-in/")
+    assert told.err == ""
