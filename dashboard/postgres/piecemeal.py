@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from psycopg import sql
 
+from dashboard.core.errors import EnvironmentFault
 from dashboard.core.events import Notice
 from dashboard.core.evidence import (
     Subject,
@@ -24,6 +25,7 @@ from dashboard.core.resolving import after_failure
 from dashboard.core.run import Problem
 from dashboard.core.script import Script, Statement
 from dashboard.postgres import frame, traces
+from dashboard.postgres.connect import Connection
 from dashboard.postgres.flight import SYNC, Landing, Leg, Message, Part
 from dashboard.postgres.history import Entry
 from dashboard.postgres.session import ATTEMPTS, Finish, Session, Verdict, in_the_way, transaction
@@ -46,11 +48,18 @@ class Piecemeal:
         self._begun: str | None = None  # when the newest statement did
         self._subject: str | None = None  # what a concurrent statement is about, schema-qualified
         self._before: str | None = None  # oids of the indexes that were there before it
+        self._set_up: Connection | None = None  # the session that has the limits, and what the file has set
 
     def run(self) -> Finish:
         self._session.close_work()
         try:
-            return drop_leftovers(self._session, self._step) or self._prepare() or self._statements() or self._close()
+            done = self._step.resume_after
+            dropped = drop_leftovers(self._session, self._step)
+            return dropped or self._prepare(done) or self._statements() or self._close()
+        except EnvironmentFault:
+            if self._owed:
+                self._session.record(*self._owed)
+            raise
         finally:
             self._session.close_work()
 
@@ -62,21 +71,27 @@ class Piecemeal:
         finally:
             self._session.close_work()
 
-    def _prepare(self) -> Finish | None:
-        """Limits for the session, and again what the finished statements had set up in it."""
+    def _prepare(self, done: int) -> Finish | None:
+        """Limits for the session, and again what the first so many statements had set up in it."""
         work = self._session.working()
-        done = self._script.statements[: self._step.resume_after]
-        settings = [one for one in done if is_setting(one)]
+        settings = [one for one in self._script.statements[:done] if is_setting(one)]
         plain = self._session.plain
         legs: list[Leg] = [frame.limits(work.info.server_version, local=False, plain=plain), SYNC]
         for statement in settings:
             legs += (Message(statement.text, Part.STATEMENT), SYNC)
         landing, watch = self._session.fly(legs, self._step.migration)
-        return self._prepare() if self._session.refused(landing) else self._stopped(landing, watch, None)
+        if self._session.refused(landing):
+            return self._prepare(done)
+        self._set_up = work
+        return self._unprepared(landing, watch, done)
+
+    def _prepared(self, statement: Statement) -> Finish | None:
+        """The session may have been lost since: what the file had set would not hold for this statement."""
+        return None if self._session.working() is self._set_up else self._prepare(statement.index - 1)
 
     def _statements(self) -> Finish | None:
         for statement in self._script.statements[self._step.resume_after :]:
-            finish = self._begin(statement) or self._run(statement)
+            finish = self._prepared(statement) or self._begin(statement) or self._run(statement)
             if finish is not None:
                 return finish
             self._owed = (replace(self._entry(Happening.STATEMENT_DONE, statement), started_at=self._begun),)
@@ -93,7 +108,9 @@ class Piecemeal:
         landing, watch = self._session.fly(transaction(messages), self._step.migration)
         self._begun = landing.value(Part.HISTORY, 1)
         self._began = self._began or self._begun
-        return self._unbegun(landing, watch, statement)
+        unbegun = self._unbegun(landing, watch, statement)
+        self._owed = ()
+        return unbegun
 
     def _found(self, subject: Subject | None) -> tuple[str | None, str | None]:
         """What the statement is about, schema-qualified, and the oids of the indexes that are there already."""
@@ -120,6 +137,9 @@ class Piecemeal:
             who = self._session.retry(self._step.migration, broken, watch, attempt)
             if who is not None:
                 return self._session.ended(self._step, self._problem(landing, watch, statement), cancelled_by=who)
+            unprepared = self._prepared(statement)
+            if unprepared is not None:
+                return unprepared
         return self._stopped(landing, watch, statement) or self._check(statement)
 
     def _flight(self, statement: Statement) -> Iterator[Leg]:
@@ -133,8 +153,12 @@ class Piecemeal:
 
     def _check(self, statement: Statement) -> Finish | None:
         """A concurrent index that ended INVALID is not there, whatever the server's answer was."""
+        if not self._leaves_indexes(statement):
+            return None
         found = self._traces(statement)
-        if found is None or not found.invalid:
+        if found is None:
+            return self._unchecked(statement)
+        if not found.invalid:
             return None
         left = found.invalid[0]
         why = "IF NOT EXISTS took it for finished" if statement.kind.startswith("CREATE") else "the server left it so"
@@ -146,7 +170,7 @@ class Piecemeal:
             statement=statement.index,
             line=statement.line,
             column=statement.column,
-            excerpt=statement.first_line,
+            excerpt=statement.in_brief,
         )
         return self._session.ended(self._step, problem, subject=left)
 
@@ -181,13 +205,42 @@ class Piecemeal:
 
     # --- when it does not go through ---
 
-    def _stopped(self, landing: Landing, watch: Watch, statement: Statement | None) -> Finish | None:
+    def _unprepared(self, landing: Landing, watch: Watch, done: int) -> Finish | None:
+        """None where all of the flight was accepted."""
+        if landing.broken is None and landing.lost is None:
+            return None
+        if self._owed:
+            self._session.record(*self._owed)
+        upcoming = next(iter(self._script.statements[done:]), None)
+        if landing.broken is None:
+            where = f"before statement {upcoming.index} began" if upcoming else "before its end was recorded"
+            problem = self._problem_of_lost(landing, where, None)
+        else:
+            problem = self._problem(landing, watch, upcoming)
+        return self._session.ended(self._step, problem, cancelled_by=watch.cancelled_by)
+
+    def _unchecked(self, statement: Statement) -> Finish:
+        """As `_lost_while`: what has no end in the history is looked at before anything else runs."""
+        message = f"the connection was lost before anybody could see whether statement {statement.index} left its "
+        problem = Problem(
+            environment=self._session.environment.name,
+            message=f"{message}index INVALID",
+            advice="Run again: it is looked at then.",
+            filename=self._step.migration.filename,
+            statement=statement.index,
+            line=statement.line,
+            excerpt=statement.in_brief,
+        )
+        self._session.record(Entry(Happening.NOTE, self._step.migration, remark=problem.message))
+        return Finish(Verdict.FAILED, problem)
+
+    def _stopped(self, landing: Landing, watch: Watch, statement: Statement) -> Finish | None:
         """None where all of the flight was accepted."""
         if landing.broken is None and landing.lost is None:
             return None
         if landing.broken is None:
             return self._lost_while(landing, statement)
-        left = self._traces(statement) if statement and landing.broken.message.statement is statement else None
+        left = self._traces(statement) if landing.broken.message.statement is statement else None
         problem = self._problem(landing, watch, statement, left)
         subject = left.left[0] if left and left.left else None
         return self._session.ended(
@@ -207,10 +260,9 @@ class Piecemeal:
             self._step, replace(problem, statement=statement.index), cancelled_by=watch.cancelled_by
         )
 
-    def _lost_while(self, landing: Landing, statement: Statement | None) -> Finish:
+    def _lost_while(self, landing: Landing, statement: Statement) -> Finish:
         """Nobody knows whether the statement ended, and Rung does not run it again by itself."""
-        where = f"while statement {statement.index} ran" if statement else "before the first statement"
-        problem = self._problem_of_lost(landing, where, statement)
+        problem = self._problem_of_lost(landing, f"while statement {statement.index} ran", statement)
         self._session.record(Entry(Happening.NOTE, self._step.migration, remark=problem.message))
         return Finish(Verdict.FAILED, problem)
 
@@ -223,7 +275,7 @@ class Piecemeal:
             filename=self._step.migration.filename,
             statement=statement.index if statement else None,
             line=statement.line if statement else None,
-            excerpt=statement.first_line if statement else "",
+            excerpt=statement.in_brief if statement else "",
         )
 
     def _cancelled(self, who: str, statement: Statement) -> Finish:
@@ -251,11 +303,15 @@ class Piecemeal:
         ways = after_failure(self._session.environment.name, self._step.migration.filename, left)
         return " ".join(filter(None, (kept, ways)))
 
-    def _traces(self, statement: Statement) -> Traces | None:
-        """What the catalog has of a statement that may leave something behind; None where it leaves nothing."""
+    def _leaves_indexes(self, statement: Statement) -> bool:
         deed = deed_of(statement)
-        if not leaves_indexes(deed) or (self._subject is None and not is_wide(deed)):
+        return leaves_indexes(deed) and (self._subject is not None or is_wide(deed))
+
+    def _traces(self, statement: Statement) -> Traces | None:
+        """What the catalog has of a statement; None where it leaves nothing behind, or no answer came."""
+        if not self._leaves_indexes(statement):
             return None
+        deed = deed_of(statement)
         question = Message(_TRACES, Part.ASK, (self._subject, deed, self._before))
         landing, _ = self._session.fly(transaction([question]), self._step.migration)
         answer = landing.value(Part.ASK)

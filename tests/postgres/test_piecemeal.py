@@ -335,3 +335,61 @@ def assert_nothing_more(environment: Environment) -> None:
     """The file's trace is there once, and the ledger does not have it."""
     assert ask(environment, "SELECT entry FROM log ORDER BY 1") == [("001_log.sql",), (NAME,)]
     assert ledger(environment) == ["001_log.sql"]
+
+
+def end_the_work(environment: Environment) -> None:
+    ask(environment, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rung work'")
+
+
+def test_what_a_file_had_set_up_holds_for_a_statement_that_is_tried_again_in_a_new_session(
+    environment: Environment,
+) -> None:
+    ask(environment, "CREATE TABLE public.t (id integer); CREATE SCHEMA app CREATE TABLE t (id integer);")
+    text = "-- rung: no transaction\nSET search_path = app;\nSET lock_timeout = '300ms';\nALTER TABLE t ADD more int;\n"
+    with psycopg.connect(environment.url.reveal() if environment.url else "") as other:
+        other.execute("LOCK TABLE app.t")
+
+        def lose(event: object) -> None:
+            if isinstance(event, FileRetrying):
+                other.rollback()
+                end_the_work(environment)
+
+        result = apply(environment, lambda: folder_of((NAME, text)), ORDER, lose)
+    assert result.outcome is Outcome.APPLIED, result.problem
+    altered = "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'more'"
+    assert ask(environment, altered) == [("app.t",)]
+
+
+def test_an_index_that_nobody_could_look_at_does_not_count_as_done(environment: Environment) -> None:
+    assert run(environment, folder_of(FIRST)).outcome is Outcome.APPLIED
+    with psycopg.connect(environment.url.reveal() if environment.url else "", autocommit=True) as other:
+        other.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            other.execute("CREATE UNIQUE INDEX CONCURRENTLY ix ON t (id)")
+
+    def lose(chunk: Chunk) -> None:
+        if b"pg_partition_tree" in chunk.data and b"rung.history" not in chunk.data:
+            raise Cut
+
+    assert environment.url
+    files = folder("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS ix ON t (id)")
+    with wire_to(environment.url) as wire:
+        wire.before = lose
+        result = run(replace(environment, url=wire.url), files)
+    assert result.outcome is Outcome.FAILED
+    assert NAME not in ledger(environment)
+    assert "left its index INVALID" in problem_of(result).message
+    again = run(environment, files)
+    assert again.outcome is Outcome.REFUSED
+    assert "Index public.ix is INVALID" in problem_of(again).message
+
+
+def test_a_file_whose_set_up_cannot_be_repeated_says_how_much_of_it_is_done(environment: Environment) -> None:
+    [(role,)] = ask(environment, "SELECT concat('helper_of_', current_database())")
+    text = f"-- rung: no transaction\nSET ROLE {role};\nRESET ROLE;\nTABLE public.later;\n"
+    ask(environment, f"CREATE ROLE {role}")
+    assert run(environment, folder_of((NAME, text))).outcome is Outcome.FAILED
+    ask(environment, f"DROP ROLE {role}")
+    problem = problem_of(run(environment, folder_of((NAME, text))))
+    assert role in problem.message
+    assert "Its first 2 statements are done and stay; the next run goes on after them." in problem.advice
