@@ -160,7 +160,7 @@ def _interrupted(case: Case) -> list[str]:
     """The statement in doubt, with its place in the file."""
     number = case.unfinished.interrupted if case.unfinished else None
     statements = case.script.statements if case.script and case.same_text else ()
-    return [f"line {one.line}: {one.first_line}" for one in statements if one.index == number]
+    return [f"line {one.line}: {one.in_brief}" for one in statements if one.index == number]
 
 
 def _case_json(case: Case) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from dashboard.core.commands import command_of, runs_in_transaction
@@ -35,9 +36,10 @@ class Statement:
     tree: Any = field(repr=False, compare=False)
 
     @property
-    def first_line(self) -> str:
-        """The statement's first line, shortened to 120 characters, for people."""
-        line = self.text.lstrip().split("\n", 1)[0].rstrip()
+    def in_brief(self) -> str:
+        """The statement on one line, up to its first comment, shortened to 120 characters, for people."""
+        first, *others = (line.strip() for line in self.text.lstrip()[:1000].splitlines() or [""])
+        line = first if "--" in first else " ".join((first, *takewhile(lambda other: "--" not in other, others)))
         return line if len(line) <= 120 else line[:119] + "…"
 
     def line_at(self, location: int | None) -> int:

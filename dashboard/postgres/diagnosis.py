@@ -89,7 +89,7 @@ def _place(
     if statement is None:
         return None, None, ""
     if position is None:
-        return statement.line, None, statement.first_line
+        return statement.line, None, statement.in_brief
     places = Places(migration.text)
     offset = statement.offset + int(position) - 1
     return places.line(offset), places.column(offset), places.excerpt(offset)

@@ -30,7 +30,7 @@ class Telling:
                 index=index,
                 total=self._total,
                 transactional=script.transactional,
-                first_lines=tuple(statement.first_line for statement in script.statements),
+                first_lines=tuple(statement.in_brief for statement in script.statements),
                 resume_after=step.resume_after,
             )
         )

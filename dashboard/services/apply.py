@@ -302,5 +302,5 @@ def _problem_of_unfinished(environment: str, step: Step) -> Problem:
         filename=step.migration.filename,
         statement=file.interrupted,
         line=at.line if at else None,
-        excerpt=at.first_line if at else "",
+        excerpt=at.in_brief if at else "",
     )

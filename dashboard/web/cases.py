@@ -89,7 +89,7 @@ def _place(case: Case) -> str | None:
     number = case.unfinished.interrupted if case.unfinished else None
     if number is None or case.script is None or not case.same_text:
         return None
-    return next((f"line {one.line}: {one.first_line}" for one in case.script.statements if one.index == number), None)
+    return next((f"line {one.line}: {one.in_brief}" for one in case.script.statements if one.index == number), None)
 
 
 def _instead(case: Case, look: Look, *, able: bool) -> str | None:

@@ -89,9 +89,11 @@ def test_a_file_without_a_statement_is_a_script_with_a_note(sql: str) -> None:
     assert script(sql).notes == ("it has no statement; it is recorded as applied",)
 
 
-def test_the_first_line_is_short() -> None:
-    assert only("SELECT 1,\n 2").first_line == "SELECT 1,"
-    assert len(only(f"SELECT '{'x' * 500}'").first_line) == 120
+def test_a_statement_in_brief_is_one_short_line_without_what_a_comment_would_swallow() -> None:
+    assert only("SELECT 1,\n   2").in_brief == "SELECT 1, 2"
+    assert only("SELECT 1,\n 2, -- two\n 3").in_brief == "SELECT 1,"
+    assert only("SELECT 1, -- one\n 2").in_brief == "SELECT 1, -- one"
+    assert len(only(f"SELECT '{'x' * 500}'").in_brief) == 120
 
 
 _PIECES = st.sampled_from(

@@ -134,7 +134,7 @@ def test_an_error_inside_a_function_comes_with_its_context(environment: Environm
     )
     assert (told.line, told.column, told.hint) == (2, None, "try")
     assert "inline_code_block line 3 at RAISE" in (told.detail or "")
-    assert told.excerpt == "DO $$"
+    assert told.excerpt == "DO $$ BEGIN RAISE EXCEPTION 'no' USING HINT = 'try'; END $$"
 
 
 def test_a_constraint_put_off_to_the_end_fails_the_file_before_the_commit(environment: Environment) -> None:

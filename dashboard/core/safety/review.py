@@ -108,7 +108,7 @@ def _look_into_call(call: Node, statement: Statement, batch: Batch, seen: Seen) 
             line = statement.line_at(call.location)
             for inner in _judge_body(definition, batch, seen):
                 what = f"calls {shown(*call.funcname)}(), which {inner.what}"
-                yield replace(inner, line=line, statement=statement.first_line, what=what)
+                yield replace(inner, line=line, statement=statement.in_brief, what=what)
 
 
 def _judge_body(definition: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
@@ -218,7 +218,7 @@ def _finding(rule: Rule, remark: Remark, statement: Statement, node: Node | None
         rule=rule.name,
         risk=rule.risk,
         line=statement.line_at(first_location(place)) if place is not None else statement.line,
-        statement=statement.first_line,
+        statement=statement.in_brief,
         what=remark.what,
         safer=remark.safer or rule.safer,
         blocks=rule.blocks,
@@ -230,7 +230,7 @@ def _failed(statement: Statement, who: str, error: Exception) -> Finding:
         rule="analyser-failed",
         risk=RiskClass.OPAQUE,
         line=statement.line,
-        statement=statement.first_line,
+        statement=statement.in_brief,
         what=f"could not be judged: {who} failed with {type(error).__name__}",
         safer="Read the statement yourself, and please report this: it is a fault of Rung's.",
         blocks=True,

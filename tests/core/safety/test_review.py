@@ -43,7 +43,7 @@ def test_a_finding_names_what_is_lost_where_and_what_is_safer() -> None:
     assert finding.rule == "drop-column"
     assert finding.risk is RiskClass.DESTRUCTIVE
     assert finding.line == 3
-    assert finding.statement == "ALTER TABLE app.users"
+    assert finding.statement == "ALTER TABLE app.users DROP COLUMN legacy_role"
     assert finding.what == "drops column legacy_role of table app.users with all its values"
     assert "one release later" in finding.safer
     assert finding.blocks
