@@ -163,7 +163,9 @@ def test_each_scope_may_do_what_the_table_says(app: Flask, three: tuple[str, ...
         for rule in api_rules(app):
             for method in methods_of(rule):
                 answer = client.open(path_of(rule), method=method, headers={"Authorization": f"Bearer {token}"})
-                if (scope == "apply:production" and "/environments/staging/" in path_of(rule)) or rule.endpoint in NOBODY_IS_HERE:
+                if (
+                    scope == "apply:production" and "/environments/staging/" in path_of(rule)
+                ) or rule.endpoint in NOBODY_IS_HERE:
                     assert answer.status_code == 404, (rule, scope)
                 elif scope not in TOKENS[rule.endpoint] | {"apply:production"}:
                     assert answer.status_code == 403, (rule, scope)
