@@ -10,10 +10,10 @@ from uuid import UUID
 
 from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.environment import Environment
-from dashboard.core.errors import RungError, UnknownEnvironment
+from dashboard.core.errors import RungError, UnknownEnvironment, Unreachable, Unusable
 from dashboard.core.events import Event, Planned
 from dashboard.core.migration import Folder
-from dashboard.core.picture import Picture
+from dashboard.core.picture import NotReachable, Picture
 from dashboard.core.progress import Pace, RunRef, RunView, StoredEvent
 from dashboard.core.run import Order, Outcome, Problem, Result, StopQuestion
 from dashboard.postgres.home import audit, mirror
@@ -222,6 +222,8 @@ class _Attempt:
     def read(self) -> Folder:
         self._folder = self._read()
         picture = self._look()
+        if isinstance(picture, NotReachable):
+            raise _fault(picture)
         return self._folder if picture is None else rest_of(self._begun.planned or {}, self._folder, picture)
 
     def changed(self) -> Result | None:
@@ -229,17 +231,17 @@ class _Attempt:
         picture = self._look()
         if picture is None:
             return None
+        if isinstance(picture, NotReachable):
+            problem = Problem(picture.environment, str(_fault(picture)), picture.advice)
+            return Result(self._begun.run_id, picture.environment, Outcome.UNREACHABLE, problem=problem)
         recorded = {row.filename for row in picture.ledger}
         same = {(migration.filename, migration.raw_hash) for migration in self._read().migrations}
         lost = [one for one in (self._begun.planned or {}).items() if one[0] not in recorded and one not in same]
         return _other_file(self._begun, lost[0][0]) if lost else None
 
-    def _look(self) -> Picture | None:
-        """The target, where an earlier attempt had begun; None where there was none, and where it cannot be asked."""
-        if self._begun.planned is None:
-            return None
-        picture = take_picture(self._environment)
-        return picture if isinstance(picture, Picture) else None
+    def _look(self) -> Picture | NotReachable | None:
+        """The target, where an earlier attempt had begun; None where there was none."""
+        return None if self._begun.planned is None else take_picture(self._environment)
 
     def report(self, event: Event) -> None:
         if isinstance(event, Planned) and self._begun.planned is None:
@@ -254,6 +256,11 @@ class _Attempt:
                 rows.set_planned(connection, self._begun.run_id, planned)
         except RungError as fault:  # the digest still protects a later attempt
             _log.warning("home could not be told the plan", extra={"run_id": self._begun.run_id, "reason": str(fault)})
+
+
+def _fault(found: NotReachable) -> Unreachable | Unusable:
+    """What is left of a plan nobody can tell then, and more than that must not run."""
+    return (Unusable if found.answered else Unreachable)(found.environment, found.reason, found.advice)
 
 
 def rest_of(planned: Mapping[str, str], folder: Folder, picture: Picture) -> Folder:

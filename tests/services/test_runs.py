@@ -1,5 +1,6 @@
 """Runs: asked for once, executed by anybody, watched by everybody."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -13,11 +14,14 @@ import pytest
 from dashboard.core.environment import Environment, Secret
 from dashboard.core.errors import UnknownEnvironment
 from dashboard.core.events import Ended, FileApplied, Planned
+from dashboard.core.picture import NotReachable, Picture
 from dashboard.core.progress import RunState, RunView
 from dashboard.core.record import HistoryFilter
 from dashboard.core.run import Actor, ActorKind, Door, Order, Outcome
 from dashboard.folder import FolderReader
 from dashboard.postgres.home.pool import Home
+from dashboard.postgres.observe import take_picture
+from dashboard.services import runs as services_runs
 from dashboard.services.compare import Compare
 from dashboard.services.history import HistoryService
 from dashboard.services.runs import Executed, Runs
@@ -343,6 +347,35 @@ def test_a_later_attempt_runs_no_file_that_nobody_saw(
     result = shown(runs, run_id).result
     assert result is not None
     assert result.applied == ("001_a.sql", "002_b.sql")
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+@pytest.mark.usefixtures("slow_second")
+@pytest.mark.usefixtures("one_file_a_flight")
+def test_nor_where_the_environment_cannot_be_asked_for_a_moment(
+    runs: Runs,
+    home: Home,
+    environments: tuple[Environment, ...],
+    folder_path: Path,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    looks: int,
+) -> None:
+    run_id = abandoned(runs, home, environments[1])
+    write(folder_path, "003_new.sql", "CREATE TABLE never (id int);")
+    asked = itertools.count()
+
+    def away_once(environment: Environment) -> Picture | NotReachable:
+        away = next(asked) == looks
+        return NotReachable(environment.name, "nobody is there", "Wait.") if away else take_picture(environment)
+
+    monkeypatch.setattr(services_runs, "take_picture", away_once)
+    assert runs.execute(run_id) is Executed.ENDED
+    view = shown(runs, run_id)
+    assert view.result is not None
+    assert view.result.problem is not None
+    assert "staging cannot be reached: nobody is there" in view.result.problem.message
+    assert view.result.applied == ("001_a.sql",)
 
 
 @pytest.mark.usefixtures("slow_second")
