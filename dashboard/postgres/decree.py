@@ -9,13 +9,12 @@ from dashboard.core.events import silence
 from dashboard.core.plan import Action, Step
 from dashboard.core.resolving import Case
 from dashboard.core.run import Problem, nobody_stops
-from dashboard.postgres import frame, history
-from dashboard.postgres.flight import fly
+from dashboard.postgres import frame
 from dashboard.postgres.history import Author, Entry
 from dashboard.postgres.lock import Busy, Held, Stopped
 from dashboard.postgres.observe import Survey
 from dashboard.postgres.piecemeal import Piecemeal
-from dashboard.postgres.session import Finish, Session, transaction
+from dashboard.postgres.session import Finish, Session
 
 
 class Decree:
@@ -48,9 +47,7 @@ class Decree:
     def record(self, entries: Sequence[Entry]) -> Problem | None:
         """Write it down, all or nothing. None where that went well."""
         session = self._session
-        landing = fly(
-            session.working(), transaction([history.QUEUE, frame.check(session.held), *session.rows(*entries)])
-        )
+        landing = session.write([frame.check(session.held), *session.rows(*entries)])
         if landing.broken is None and landing.lost is None:
             return None
         name = session.environment.name

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -304,17 +304,18 @@ class Session:
         """Roll back whatever is open, then write to the history. Where that fails, it is reported and stops nothing."""
         failure: object = None
         try:
-            landing = self._record(self.rows(*entries))
+            landing = self.write(self.rows(*entries))
             if landing.broken and landing.broken.sqlstate == _NO_SUCH_CHARACTER:
                 plain = [history.append(self.author, entry, plain=True) for entry in entries]
-                landing = self._record(plain)
+                landing = self.write(plain)
             failure = one_line(landing.broken.error) if landing.broken else landing.lost and landing.lost.reason
         except EnvironmentFault as fault:
             failure = fault
         if failure:
             self.report(Notice(None, f"the history could not be written: {failure}"))
 
-    def _record(self, rows: list[Message]) -> Landing:
+    def write(self, rows: Sequence[Message]) -> Landing:
+        """Add rows to the history, all or none of them, within a bound."""
         legs = [*_ROLL_BACK, *transaction([_LOCALLY, history.QUEUE, *rows])]
         landing = fly(self.working(), legs, tick=_until(time.monotonic() + _PATIENCE))
         self.used = True
@@ -365,7 +366,9 @@ class Session:
     ) -> Finish:
         """A file that failed or was cancelled: roll back, and put it into the history."""
         if cancelled_by is not None:
-            problem = replace(problem, message=f"cancelled by {cancelled_by}", detail=problem.message, hint=None)
+            advice = problem.advice.replace(f"{CANCELLED_THERE} ", "")  # it is known who did, and that it was meant
+            message = f"cancelled by {cancelled_by}"
+            problem = replace(problem, message=message, advice=advice, detail=problem.message, hint=None)
         entry = Entry(Happening.FAILED, step.migration, with_text=True, started_at=started_at, problem=problem)
         self.record(replace(entry, subject=subject))
         return Finish(Verdict.CANCELLED if cancelled_by else Verdict.FAILED, problem)

@@ -55,7 +55,6 @@ class Watch:
     ----------
     cancelled_by: who asked to stop, once the server was told to.
     blockers: the last sessions seen in the way. stuck: those that waited behind us, when we made room for them.
-    made_room: our statement was cancelled, because others were stuck behind it while it waited.
     deaf: the control connection is lost, or does not answer any more.
     remarks: what has to be said about the file, although it went through.
 
@@ -75,7 +74,7 @@ class Watch:
         self.cancelled_by: str | None = None
         self.blockers: tuple[Blocker, ...] = ()
         self.stuck: tuple[Stuck, ...] = ()
-        self.made_room = self.deaf = False
+        self.deaf = False
         self.remarks: tuple[str, ...] = ()
         self._work, self._stop, self._limit, self._another = work, stop, limit, another
         self._teller = _Teller(filename, report)
@@ -83,6 +82,7 @@ class Watch:
         self._eye: Eye | None = None if control.closed else Eye(control, pid)
         self._spare: Connection | None = None
         self._stuck_since: dict[int, float] = {}
+        self._room_until = 0.0
         now = time.monotonic()
         self._ask_at, self._look_at, self._cancel_at = now + _ASK_EVERY, now + _LOOK_EVERY, now
         self._give_up_at = float("inf")
@@ -111,8 +111,17 @@ class Watch:
 
     def turn_to(self, filename: str) -> None:
         """The file before is in: what is seen from now on concerns this one."""
-        self.blockers, self.remarks, self._cancel_at, self.made_room = (), (), 0.0, False
+        self.blockers, self.remarks = (), ()
+        self._cancel_at = self._cancel_at if self.made_room else 0.0
         self._teller = self._teller.of(filename)
+
+    @property
+    def made_room(self) -> bool:
+        """Our statement was cancelled just now, because others were stuck behind it while it waited.
+
+        What it waited for may have come meanwhile: then the cancel meets the file behind it.
+        """
+        return time.monotonic() < self._room_until
 
     def close(self) -> None:
         """Leave the control connection free for the next question."""
@@ -156,7 +165,7 @@ class Watch:
         if look.waited is None or self._limit is None or not look.stuck:
             return _LOOK_EVERY
         if self._limit.reached(look.stuck):
-            self.made_room, self.stuck = True, look.stuck
+            self._room_until, self.stuck = now + _CANCEL_PATIENCE, look.stuck
             self._cancel(now)
         soon = self._limit.seconds - max(one.seconds for one in look.stuck)
         return min(_LOOK_EVERY, max(TICK, soon))

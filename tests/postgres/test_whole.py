@@ -1,11 +1,14 @@
 """Several files in one flight: each still in its own transaction, none runs behind one that did not go through."""
 
+import threading
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg import Connection
 
-from dashboard.core.environment import Environment
+from dashboard.core.environment import Environment, Policies
 from dashboard.core.events import Event, FileApplied, FileRetrying, FileStarted, OutcomeUnknown, StatementDone
 from dashboard.core.migration import Folder
 from dashboard.core.run import Outcome, Result
@@ -14,7 +17,7 @@ from dashboard.postgres.connect import connect
 from dashboard.postgres.flight import SYNC, fly
 from dashboard.postgres.ledger import NOT_BEFORE, Ledger
 from dashboard.services.apply import apply
-from tests.oracle import LOG, ORDER, Seen, ask, assert_consistent, events, folder_of, ledger, noted
+from tests.oracle import LOG, ORDER, Seen, ask, assert_consistent, events, folder_of, ledger, noted, wait_until
 from tests.wire import Chunk, Cut, Deafen, wire_to
 
 NAMES = [f"{number:03}_file.sql" for number in range(1, 7)]
@@ -240,3 +243,41 @@ def test_a_reason_that_is_no_text_is_kept_as_far_as_it_is(environment: Environme
     result = apply(environment, six, replace(ORDER, force=True, reason="because \udcff"), Seen())
     assert result.outcome is Outcome.APPLIED, result.problem
     assert ask(environment, "SELECT DISTINCT reason FROM rung.history") == [("because ?",)]
+
+
+def test_a_cancel_that_comes_too_late_for_one_file_is_no_failure_of_the_next(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that waits is cancelled for others' sake; when it gets its lock first, the cancel meets the file behind."""
+    run(environment, folder_of((NAMES[0], LOG)))
+    assert environment.url
+    cancel, seen = Connection.cancel_safe, Seen()
+    sleeps = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(1.5)'"
+    with psycopg.connect(environment.url.reveal()) as other:
+        other.execute("LOCK TABLE public.log IN ACCESS SHARE MODE")
+
+        def too_late(self: Any, **how: Any) -> None:
+            other.rollback()
+            wait_until(lambda: ask(environment, sleeps))
+            cancel(self, **how)
+
+        monkeypatch.setattr(Connection, "cancel_safe", too_late)
+        reader = threading.Thread(target=lambda: (wait_until(lambda: waits(environment)), readers(environment)))
+        reader.start()
+        waiting = (NAMES[1], "ALTER TABLE public.log ADD COLUMN more integer;")
+        folder = folder_of((NAMES[0], LOG), waiting, (NAMES[2], "SELECT pg_sleep(1.5);"))
+        strict = replace(environment, policies=Policies(stuck_sessions=0))
+        result = run(strict, folder, seen)
+        reader.join()
+    assert result.outcome is Outcome.APPLIED, result.problem
+    assert [event.filename for event in seen.of(FileRetrying)] == [NAMES[2]]
+
+
+def waits(environment: Environment) -> list[tuple[object, ...]]:
+    return ask(
+        environment, "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'ALTER TABLE%' AND wait_event_type = 'Lock'"
+    )
+
+
+def readers(environment: Environment) -> list[tuple[object, ...]]:
+    return ask(environment, "SELECT count(*) FROM public.log")

@@ -13,6 +13,7 @@ from dashboard.core.errors import NotFound
 from dashboard.core.migration import Folder
 from dashboard.core.resolving import Decision
 from dashboard.core.run import Actor, ActorKind, Door, Outcome, Problem, Result
+from dashboard.postgres import session
 from dashboard.postgres.connect import connect
 from dashboard.postgres.history import verify
 from dashboard.postgres.lock import acquire
@@ -228,6 +229,21 @@ def test_a_decision_that_cannot_be_written_down_is_said_to_be_none(environment: 
     assert answer.ending is Ending.FAILED
     assert "the disk is tired" in problem_of(answer).message
     assert resolved(environment) == []
+
+
+def test_a_decision_to_which_no_answer_comes_is_given_up(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_PATIENCE", 1.0)
+    twice(environment)
+    files = folder(UNIQUE)
+    run(environment, files)
+    assert environment.url
+    with wire_to(environment.url) as wire:
+        wire.before = lambda chunk: wire.mute(chunk.link) if b"INSERT INTO rung.history" in chunk.data else None
+        answer = decide(replace(environment, url=wire.url), files, Decision.DROP_AND_RETRY)
+    assert answer.ending is Ending.FAILED
+    assert "no answer in time" in problem_of(answer).message
 
 
 def test_a_file_that_is_gone_from_the_folder_is_not_decided_about(environment: Environment) -> None:
