@@ -13,6 +13,7 @@ from dashboard.postgres.ledger import TABLE
 from dashboard.postgres.observe import Survey
 
 NOTHING_KEPT = "Nothing of this file was kept."
+CANCELLED_THERE = "Somebody cancelled the statement at the server."
 
 _LONGEST = 4_000  # characters of what the server says; a file can make it say megabytes
 
@@ -99,7 +100,7 @@ def _advice(said: psycopg.errors.Diagnostic, message: str) -> str:
     if said.sqlstate == "57014":
         if "statement timeout" in message:
             return "The role or the database has a statement_timeout: raise it in this file with SET."
-        return "Somebody cancelled the statement at the server. Run again."
+        return f"{CANCELLED_THERE} Run again."
     if said.sqlstate == "23505" and said.table_name == TABLE:
         return "Rung records the file itself: take the INSERT into the ledger out of it."
     known = _BY_STATE.get(said.sqlstate or "")

@@ -498,6 +498,7 @@ def test_a_run_that_is_asked_to_stop_cancels_its_statement_and_says_who(environm
     assert result.outcome is Outcome.CANCELLED
     told = problem_of(result)
     assert (told.message, told.sqlstate) == ("cancelled by lead@example.com", "57014")
+    assert told.advice == "Nothing of this file was kept. Run again."
     assert time.monotonic() - began < 15
     last = ask(environment, "SELECT event, filename, message FROM rung.history ORDER BY id DESC LIMIT 1")
     assert last == [("failed", "002_middle.sql", "cancelled by lead@example.com")]
