@@ -19,7 +19,7 @@ from dashboard.core.record import Happening
 from dashboard.core.run import Problem, StopQuestion
 from dashboard.postgres import frame, history, identity, pooler
 from dashboard.postgres.connect import Connection, connect, dial, one_line
-from dashboard.postgres.diagnosis import NOTHING_KEPT, broken_frame, explain, unwritable
+from dashboard.postgres.diagnosis import CANCELLED_THERE, NOTHING_KEPT, broken_frame, explain, unwritable
 from dashboard.postgres.flight import (
     POOLER_ENDED_IT,
     SYNC,
