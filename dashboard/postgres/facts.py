@@ -18,6 +18,7 @@ class Facts(NamedTuple):
     """The columns of `query`. What concerns a table or schema that is not there is None."""
 
     now: datetime
+    started: datetime  # the server, the last time
     version: str
     pid: int
     in_recovery: bool
@@ -54,7 +55,8 @@ _NO_SYSTEM = sql.SQL("NULL::text")
 
 # Tables and schemas are looked up by name in the catalog: to_regclass fails where the role may not use the schema.
 _FACTS = sql.SQL("""
-SELECT clock_timestamp(), current_setting('server_version'), pg_backend_pid(), pg_is_in_recovery(),
+SELECT clock_timestamp(), pg_postmaster_start_time(), current_setting('server_version'), pg_backend_pid(),
+       pg_is_in_recovery(),
        current_setting('default_transaction_read_only')::boolean,
        CASE WHEN current_setting('default_transaction_read_only')::boolean THEN
          (SELECT s.source FROM pg_catalog.pg_settings AS s WHERE s.name = 'default_transaction_read_only') END,

@@ -43,7 +43,7 @@ class Survey:
     ----------
     history_schema_exists: somebody may have made it for a role that may not.
     identity: which database it is. identified: the history says so already.
-    user, database: names, as the server knows them.
+    user, database: names, as the server knows them. server_started: which of its lives it is in.
 
     """
 
@@ -55,6 +55,7 @@ class Survey:
     identified: bool
     user: str
     database: str
+    server_started: datetime
 
 
 def take_picture(environment: Environment) -> Picture | NotReachable:
@@ -225,6 +226,7 @@ def _made(environment: Environment, found: _Found, pooling: Pooling) -> Survey:
         identified=was is not None and moved is None and (was.system is not None or about.system is None),
         user=about.user,
         database=about.database,
+        server_started=about.started,
     )
 
 

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 
@@ -126,7 +127,8 @@ class Session:
         self.unbroken, self.used, self.plain = True, False, False
         self._control: Connection | None = None
         self._work: Connection | None = None
-        self._work_pid, self._said_blind = 0, False
+        self._work_pid, self._work_server = 0, datetime.min.replace(tzinfo=UTC)
+        self._said_blind = False
         self._prepared = Prepared()
         self._survey: Survey | None = None
         self._held: Held | None = None
@@ -139,7 +141,7 @@ class Session:
         if self._work is None or self._work.closed:
             self._work = dial(self.environment, purpose="work", beside=self._control)
             self.used, self._prepared = False, Prepared()
-            self._work_pid = self._pid_of(self._work)
+            self._work_pid, self._work_server = self._pid_of(self._work), self.known.server_started
             if frame.is_blind(self._work.info.server_version) and not self._said_blind:
                 self._said_blind = True
                 self.report(Notice(None, frame.BLIND))
@@ -464,7 +466,12 @@ class Session:
             raise GaveUp
 
     def _wait_for_end(self, control: Connection, deadline: float) -> None:
-        """A process that lives on without us may still commit. After a moment of grace it is told to end."""
+        """A process that lives on without us may still commit. After a moment of grace it is told to end.
+
+        A server that was started since has none of them left, and may have given their numbers to somebody else's.
+        """
+        if self.known.server_started != self._work_server:
+            return
         pid, told_at = (str(self._work_pid),), time.monotonic() + _GRACE
         while self.ask(control, Message(_ALIVE, Part.ASK, pid), deadline) == "t":
             if time.monotonic() >= deadline:

@@ -1,7 +1,9 @@
 """Several files in one flight: each still in its own transaction, none runs behind one that did not go through."""
 
 import threading
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -11,6 +13,7 @@ from psycopg import Connection
 from dashboard.core.environment import Environment, Policies
 from dashboard.core.events import Event, FileApplied, FileRetrying, FileStarted, OutcomeUnknown, StatementDone
 from dashboard.core.migration import Folder
+from dashboard.core.plan import Step
 from dashboard.core.run import Outcome, Result
 from dashboard.postgres import frame, session, whole
 from dashboard.postgres.connect import connect
@@ -281,3 +284,29 @@ def waits(environment: Environment) -> list[tuple[object, ...]]:
 
 def readers(environment: Environment) -> list[tuple[object, ...]]:
     return ask(environment, "SELECT count(*) FROM public.log")
+
+
+def test_a_process_of_a_server_that_was_started_since_is_somebody_elses(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart the number of ours may be anybody's: who has it now is neither waited for nor ended."""
+    innocent = psycopg.connect(environment.url.reveal() if environment.url else "", autocommit=True)
+    settle = session.Session._settle
+
+    def restarted(self: session.Session, step: Step, deadline: float) -> bool | None:
+        self._work_pid, self._work_server = innocent.info.backend_pid, datetime(2001, 1, 1, tzinfo=UTC)
+        return settle(self, step, deadline)
+
+    monkeypatch.setattr(session.Session, "_settle", restarted)
+    assert environment.url
+    with wire_to(environment.url) as wire, innocent:
+        wire.after = lambda chunk: hang_up_after(chunk, NAMES[0])
+        began = time.monotonic()
+        run(replace(environment, url=wire.url), folder_of((NAMES[0], LOG + noted(NAMES[0]))))
+        assert time.monotonic() - began < session._GRACE
+        assert innocent.execute("SELECT 1").fetchone() == (1,)
+
+
+def hang_up_after(chunk: Chunk, name: str) -> None:
+    if carries(chunk, name):
+        raise Deafen
