@@ -33,6 +33,10 @@ from dashboard.postgres.watch import Watch
 
 _TRACES = "SELECT " + traces.SEEN.format(subject="$1::text", deed="$2::text", before="$3::text")
 
+_IS_VALID = """
+SELECT i.indisvalid FROM pg_catalog.pg_index AS i
+ WHERE i.indexrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)"""
+
 # A file may set its own lock_timeout; it waits in a setting of ours while a concurrent statement runs without one.
 _KEEP = "SELECT pg_catalog.set_config('rung.lock_timeout', pg_catalog.current_setting('lock_timeout'), false)"
 _PUT_BACK = "SELECT pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('rung.lock_timeout'), false)"
@@ -334,8 +338,13 @@ def drop_leftovers(session: Session, step: Step) -> Finish | None:
 
 
 def _drop(session: Session, step: Step, index: str) -> Finish | None:
-    """Only this very index, which was INVALID a moment ago, under the lock."""
+    """Only this very index, and only while it is INVALID: a file before this one may have put it right."""
     work = session.working()
+    if session.ask(work, Message(_IS_VALID, Part.ASK, (index,))) == "t":
+        session.report(
+            Notice(step.migration.filename, f"index {index} was to be dropped, and is valid by now: it stays")
+        )
+        return None
     legs: list[Leg] = [frame.limits(work.info.server_version, local=False, plain=session.plain), SYNC]
     legs += [Message("SET lock_timeout = 0", Part.GUARD), SYNC]  # it waits for other sessions by design
     legs += [Message(f"DROP INDEX CONCURRENTLY IF EXISTS {index}", Part.STATEMENT), SYNC]  # quoted by the server

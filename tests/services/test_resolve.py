@@ -341,6 +341,23 @@ def test_what_was_left_is_dropped_by_the_next_run_which_then_goes_on(environment
     assert_consistent(environment, ["001_log.sql", NAME])
 
 
+def test_an_index_that_a_file_before_put_right_is_not_dropped(environment: Environment) -> None:
+    twice(environment)
+    files = folder(UNIQUE)
+    run(environment, files)
+    assert decide(environment, files, Decision.DROP_AND_RETRY).ending is Ending.RESOLVED
+    repair = """
+    DROP INDEX once;
+    ALTER TABLE twice ADD COLUMN n integer GENERATED ALWAYS AS IDENTITY;
+    CREATE UNIQUE INDEX once ON twice (id, n);
+    """
+    more = folder_of(("000_repair.sql", repair), FIRST, (NAME, f"{UNIQUE};\n"))
+    result = apply(environment, lambda: more, replace(ORDER, force=True, reason="seen to"), Seen())
+    assert problem_of(result).sqlstate == "42P07"
+    kept = "SELECT indisvalid, indnatts FROM pg_index WHERE indexrelid = 'once'::regclass"
+    assert ask(environment, kept) == [(True, 2)]
+
+
 def test_a_name_that_needs_quotes_is_dropped_and_nothing_else(environment: Environment) -> None:
     ask(environment, 'CREATE SCHEMA "My ""App"""')
     ask(environment, 'CREATE TABLE "My ""App"""."T; x" AS SELECT 1 AS id FROM generate_series(1, 2)')
