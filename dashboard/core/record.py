@@ -95,8 +95,10 @@ class HistoryFilter:
 
     Attributes
     ----------
-    outcome: a `Happening`, as stored.
+    outcome: a `Happening`, as stored. events: any of these; empty: all.
     actor, filename: any part of it, upper and lower case alike.
+    since, until: what ended at `since` or later, and before `until`; aware.
+    among: the environments that whoever asks may look at; None: all.
 
     """
 
@@ -104,6 +106,10 @@ class HistoryFilter:
     actor: str | None = None
     outcome: str | None = None
     filename: str | None = None
+    events: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    among: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

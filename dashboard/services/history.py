@@ -1,6 +1,6 @@
 """History: what was tried, where, when, by whom, and how it ended; from home's copy, or straight from the target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from dashboard.core.environment import Environment
@@ -13,6 +13,7 @@ from dashboard.postgres.home.pool import Home
 from dashboard.postgres.observe import asking, picture_from
 
 _BATCH = 100
+_EXPORTED = 1000  # rows read at a time, without their text
 
 
 class HistoryService:
@@ -26,6 +27,28 @@ class HistoryService:
         """Newest first. `before`: the `older` of another page; one that is not of ours counts as None."""
         with self._home.connection() as connection:
             return mirror.page(connection, wanted, before, limit)
+
+    def export(self, wanted: HistoryFilter, limit: int) -> Iterator[Remembered] | None:
+        """All rows of the filter that are there now, newest first; None where they are more than `limit`."""
+        with self._home.connection() as connection:
+            rows, upto = mirror.extent(connection, wanted, limit)
+        return None if rows > limit else self._all(wanted, upto)
+
+    def _all(self, wanted: HistoryFilter, upto: int) -> Iterator[Remembered]:
+        """Page by page: no connection is held while a slow reader reads."""
+        before: str | None = None
+        while True:
+            with self._home.connection() as connection:
+                found = mirror.page(connection, wanted, before, _EXPORTED, upto)
+            yield from found.rows
+            before = found.older
+            if before is None:
+                return
+
+    def known_environments(self) -> tuple[str, ...]:
+        """Those of the configuration in their order, then others that left rows here."""
+        with self._home.connection() as connection:
+            return tuple(dict.fromkeys((*self._environments, *mirror.environments(connection))))
 
     def of_file(self, filename: str, limit: int = 200) -> tuple[Remembered, ...]:
         """Everything about the file of exactly this name, all environments, newest first."""
@@ -89,6 +112,9 @@ def _backwards(connection: Connection, newest: int, wanted: HistoryFilter, limit
 def _matches(row: HistoryRow, wanted: HistoryFilter) -> bool:
     return (
         wanted.outcome in (None, "", row.event)
+        and (not wanted.events or row.event in wanted.events)
+        and (wanted.since is None or row.finished_at >= wanted.since)
+        and (wanted.until is None or row.finished_at < wanted.until)
         and (wanted.actor or "").lower() in row.actor.lower()
         and (wanted.filename or "").lower() in (row.filename or "").lower()
     )

@@ -4,13 +4,26 @@ import jinja2
 from flask import Flask
 
 from dashboard.bootstrap import Services
-from dashboard.web import api, assets, environment, errors, health, history, matrix, migration, run, security, signin
+from dashboard.web import (
+    api,
+    assets,
+    environment,
+    errors,
+    export,
+    health,
+    history,
+    matrix,
+    migration,
+    run,
+    security,
+    signin,
+)
 from dashboard.web.current import Desk
 from dashboard.web.pieces import readable
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
-PAGES = (matrix, environment, migration, run, history, signin, health, api)
+PAGES = (matrix, environment, migration, run, history, export, signin, health, api)
 
 
 def create_app(services: Services) -> Flask:

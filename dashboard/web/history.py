@@ -1,57 +1,70 @@
 """The history: everything that was tried, newest first."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from dashboard.core.access import Act
-from dashboard.core.record import Happening, HistoryFilter, HistoryRow, Remembered
-from dashboard.core.words import count, span
+from dashboard.core.record import Happening, HistoryRow, Remembered
+from dashboard.core.record import HistoryPage as Found
+from dashboard.core.words import count, joined, span
 from dashboard.web import current
-from dashboard.web.pages import Empty, HistoryLine, HistoryPage, Option
+from dashboard.web.filters import KINDS, NAMES, Filters, read_filters
+from dashboard.web.pages import Empty, HistoryLine, HistoryPage, Link, Option
 from dashboard.web.pieces import environment_href, migration_href, moment_of, name_of, run_href
 from dashboard.web.security import needs
 from dashboard.web.signs import HAPPENINGS, happening_of
 
 views = Blueprint("history", __name__)
 
-LONGEST = 300  # characters of a filter
 PER_PAGE = 50
+NOTHING = Found((), None)
 _WHY: dict[str, str] = {Happening.RESOLVED: "because", Happening.IDENTIFIED: "because"}
 _MOMENTS = (Happening.ADOPTED, Happening.RESOLVED, Happening.IDENTIFIED, Happening.NOTE, Happening.STARTED)
 
 
 @views.get("/history")
 @needs(Act.LOOK)
-def show() -> str:
-    asked = {name: request.args.get(name, "").strip()[:LONGEST] for name in ("environment", "outcome", "actor", "file")}
-    wanted = HistoryFilter(
-        environment=asked["environment"] or None,
-        actor=asked["actor"] or None,
-        outcome=asked["outcome"] or None,
-        filename=asked["file"] or None,
-    )
-    before = request.args.get("before", "")[:LONGEST] or None
-    found = current.services().history.page(wanted, before, PER_PAGE)
-    chosen: dict[str, Any] = {name: value for name, value in asked.items() if value}
+def show() -> Response:
+    service = current.services().history
+    known = [name for name in service.known_environments() if current.may_look(name)]
+    filters = read_filters(request.args, known, extra=("before",))
+    before = request.args.get("before") or None
+    found = NOTHING if filters.complaints else service.page(filters.wanted, before, PER_PAGE)
+    page = _page(filters, known, found, before)
+    return make_response(render_template("history.html", page=page), 400 if filters.complaints else 200)
+
+
+def _page(filters: Filters, known: Sequence[str], found: Found, before: str | None) -> HistoryPage:
     rows = tuple(lines(found.rows, current.now()))
-    page = HistoryPage(
+    values, chosen = filters.values, filters.chosen
+    return HistoryPage(
         frame=current.frame("History · Rung"),
         href=url_for("history.show"),
         summary=_summary(rows, older=bool(found.older), later=bool(before)),
-        environments=_environments(asked["environment"]),
-        outcomes=_options(asked["outcome"], ((str(h), sign.word) for h, sign in HAPPENINGS.items())),
-        actor=asked["actor"],
-        filename=asked["file"],
-        filtered=bool(chosen),
+        environments=_options(values.get("environment", ""), ((name, name) for name in known)),
+        kinds=_options(values.get("kind", ""), ((kind, kind) for kind in KINDS)),
+        outcomes=_options(values.get("outcome", ""), ((str(h), sign.word) for h, sign in HAPPENINGS.items())),
+        values={name: values.get(name, "") for name in NAMES},
+        zone=filters.zone_name,
+        zone_open="zone" not in chosen,
+        complaints=filters.complaints,
+        chips=tuple(Link(text, _href(filters.without(name))) for name, text in filters.told().items()),
+        exports=tuple(Link(word, _href(chosen, f"export.as_{word.lower()}")) for word in ("CSV", "JSON"))
+        if rows
+        else (),
         rows=rows,
-        older_href=url_for("history.show", **chosen, before=found.older) if found.older else None,
-        newest_href=url_for("history.show", **chosen) if before else None,
-        empty=None if rows else _empty(filtered=bool(chosen or before)),
+        older_href=_href({**chosen, "before": found.older}) if found.older else None,
+        newest_href=_href(chosen) if before else None,
+        empty=None if rows or filters.complaints else _empty(filters, later=bool(before)),
     )
-    return render_template("history.html", page=page)
+
+
+def _href(values: dict[str, str], endpoint: str = "history.show") -> str:
+    given: dict[str, Any] = {**values}  # url_for's own parameters begin with an underscore, filters do not
+    return url_for(endpoint, **given)
 
 
 def lines(rows: Iterable[Remembered], now: datetime) -> Iterable[HistoryLine]:
@@ -107,16 +120,15 @@ def _summary(rows: tuple[HistoryLine, ...], *, older: bool, later: bool) -> str:
     )
 
 
-def _environments(chosen: str) -> tuple[Option, ...]:
-    names = [e.name for e in current.services().settings.environments if current.may_look(e.name)]
-    return _options(chosen, ((name, name) for name in names))
-
-
 def _options(chosen: str, pairs: Iterable[tuple[str, str]]) -> tuple[Option, ...]:
     return (Option("", "all", not chosen), *(Option(value, text, value == chosen) for value, text in pairs))
 
 
-def _empty(*, filtered: bool) -> Empty:
-    if filtered:
-        return Empty("Nothing like that", "No entry has all of these. Loosen a filter, or clear them.")
+def _empty(filters: Filters, *, later: bool) -> Empty:
+    told = tuple(filters.told().values())
+    if told:
+        every = f"No entry has all of these: {joined(told)}. Take one of them away above, or clear them all."
+        return Empty("Nothing like that", every if len(told) > 1 else f"No entry has {told[0]}. Clear it to see all.")
+    if later:
+        return Empty("Nothing older", "This is the end of the history.")
     return Empty("Nothing has happened yet", "The first run leaves its entries here. From a shell:", "rung migrate")

@@ -475,14 +475,28 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
+    """The history.
+
+    Attributes
+    ----------
+    values: filter -> what was asked for; empty where nothing was.
+    zone: in which days begin and end; zone_open: no day was chosen yet, so the reader's own may be put there.
+    complaints: what is wrong with the filters. chips: the filters, each a link to the same without it.
+
+    """
+
     frame: Frame
     href: str
     summary: str
     environments: tuple[Option, ...]
+    kinds: tuple[Option, ...]
     outcomes: tuple[Option, ...]
-    actor: str
-    filename: str
-    filtered: bool
+    values: dict[str, str]
+    zone: str
+    zone_open: bool
+    complaints: tuple[str, ...]
+    chips: tuple[Link, ...]
+    exports: tuple[Link, ...]
     rows: tuple[HistoryLine, ...]
     older_href: str | None
     newest_href: str | None

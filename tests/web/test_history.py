@@ -1,8 +1,11 @@
 """The history: filters in the address, pages by cursor, every row a link."""
 
+import itertools
 import re
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from dashboard.bootstrap import Services
@@ -56,25 +59,32 @@ def test_every_row_leads_to_run_file_and_environment(happened: dict[str, Result]
         assert cast.viewer.get(href).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("query", "number"),
-    [
-        ("environment=staging", 3),
-        ("environment=production", 0),
-        ("outcome=failed", 1),
-        ("actor=SRV", 3),
-        ("file=001", 2),
-        ("file=001&environment=local", 1),
-        ("actor=%25", 0),
-        ("file=a_b", 0),
-        ("before=nonsense", 6),
-        ("environment=staging'--", 0),
-    ],
-)
-def test_the_address_holds_the_filter(happened: dict[str, Result], cast: Cast, query: str, number: int) -> None:
-    page = cast.viewer.get(f"/history?{query}")
-    assert page.status_code == 200
-    assert len(rows(page.text)) == number
+FILTERS = [
+    ("environment=staging", 3),
+    ("environment=production", 0),
+    ("outcome=failed", 1),
+    ("actor=SRV", 3),
+    ("file=001", 2),
+    ("file=001&environment=local", 1),
+    ("actor=%25", 0),
+    ("file=a_b", 0),
+    ("before=nonsense", 6),
+    ("kind=files", 4),
+    ("kind=statements", 0),
+    ("kind=remarks&environment=local", 1),
+    ("kind=files&outcome=failed&actor=dev&environment=local&file=002", 1),
+    ("from=1999-01-01&to=2999-01-01&zone=Europe/Berlin", 6),
+    ("from=2999-01-01", 0),
+    ("to=1999-01-01", 0),
+    ("zone=Asia/Tokyo", 6),
+]
+
+
+def test_the_address_holds_the_filter(happened: dict[str, Result], cast: Cast) -> None:
+    for query, number in FILTERS:
+        page = cast.viewer.get(f"/history?{query}")
+        assert page.status_code == 200
+        assert len(rows(page.text)) == number, query
 
 
 def test_the_filter_is_shown_as_it_was_chosen(happened: dict[str, Result], cast: Cast) -> None:
@@ -83,6 +93,67 @@ def test_the_filter_is_shown_as_it_was_chosen(happened: dict[str, Result], cast:
     assert '<option value="applied" selected>' in page
     assert 'value="&#34;&gt;&lt;b&gt;"' in page
     assert "Nothing like that" in page
+
+
+MISTAKES = [
+    ("environment=stagin", "stagin is not an environment here; there is local, staging and production."),
+    ("environment=stagin", "Did you mean staging?"),
+    ("environment=staging'--", "is not an environment here"),
+    ("outcome=fialed", "Did you mean failed?"),
+    ("kind=file", "Did you mean files?"),
+    ("from=yesterday", "takes a day such as 2026-11-03, and yesterday is none"),
+    ("to=0001-01-01", "between 1970 and 9000"),
+    ("from=2026-11-03&to=2026-11-02", "2026-11-02 is before 2026-11-03"),
+    ("zone=Mars/Olympus", "Mars/Olympus is not a time zone"),
+    ("zone=../../etc/passwd", "is not a time zone"),
+    ("zone=Europe", "Europe is not a time zone"),
+    ("environment=staging&environment=local", "The filter environment is given 2 times"),
+    ("enviroment=staging", "The history has no filter called enviroment"),
+    (f"actor={'x' * 301}", "longer than 300 characters"),
+]
+
+
+def test_a_filter_that_makes_no_sense_is_refused_and_never_answered(happened: dict[str, Result], cast: Cast) -> None:
+    for (query, said), path in itertools.product(MISTAKES, ("/history", "/history.csv", "/history.json")):
+        page = cast.viewer.get(f"{path}?{query}")
+        assert page.status_code == 400, query
+        assert said in words(page)
+        assert rows(page.text) == []
+
+
+def test_a_day_begins_at_the_readers_midnight(
+    happened: dict[str, Result], cast: Cast, in_home: psycopg.Connection[Any]
+) -> None:
+    in_home.execute("UPDATE home.history SET finished_at = '2026-06-30 22:30:00+00' WHERE event = 'failed'")
+    in_home.execute("DELETE FROM home.history WHERE event <> 'failed'")
+    for query, number in {
+        "from=2026-07-01&to=2026-07-01&zone=Europe/Berlin": 1,
+        "from=2026-07-01&to=2026-07-01": 0,
+        "from=2026-06-30&to=2026-06-30&zone=UTC": 1,
+        "to=2026-06-30&zone=Europe/Berlin": 0,
+    }.items():
+        assert len(rows(cast.viewer.get(f"/history?{query}").text)) == number, query
+    assert "from 2026-07-01 (Europe/Berlin)" in cast.viewer.read("/history?from=2026-07-01&zone=Europe/Berlin")
+
+
+def test_an_empty_answer_says_what_was_asked_and_how_to_widen_it(happened: dict[str, Result], cast: Cast) -> None:
+    page = cast.viewer.get("/history?environment=production&outcome=failed")
+    assert "No entry has all of these: environment production and what failed." in words(page)
+    widened = re.findall(r'<li><a href="([^"]+)" aria-label="Remove the filter ([^"]+)"', page.text)
+    assert widened == [
+        ("/history?outcome=failed", "environment production"),
+        ("/history?environment=production", "what failed"),
+    ]
+    assert 'href="/history">Clear all' in page.text
+
+
+def test_an_environment_that_left_the_configuration_can_still_be_asked_for(
+    happened: dict[str, Result], cast: Cast, in_home: psycopg.Connection[Any]
+) -> None:
+    in_home.execute("UPDATE home.history SET environment = 'old' WHERE environment = 'local'")
+    page = cast.viewer.get("/history?environment=old").text
+    assert len(rows(page)) == 3
+    assert '<option value="old" selected>' in page
 
 
 def test_older_pages_are_reached_by_a_cursor(
@@ -120,3 +191,6 @@ def test_rows_of_environments_one_may_not_look_at_are_left_out(
     page = cast.viewer.get("/history")
     assert len(rows(page.text)) == 3
     assert "staging" not in words(page)
+    refused = cast.viewer.get("/history?environment=staging")
+    assert (refused.status_code, rows(refused.text)) == (400, [])
+    assert words(refused).replace("staging", "nowhere") == words(cast.viewer.get("/history?environment=nowhere"))

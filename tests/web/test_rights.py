@@ -26,6 +26,8 @@ MAY = {
     "run.fragment": LOOKERS,
     "run.stop": LOOKERS,  # by the run's own environment: see test_run.py
     "history.show": LOOKERS,
+    "export.as_csv": LOOKERS,
+    "export.as_json": LOOKERS,
     "signin.sign_out": LOOKERS,
 }
 TOKENS = {

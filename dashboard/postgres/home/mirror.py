@@ -129,17 +129,50 @@ def _remembered(found: tuple[Any, ...]) -> Remembered:
     return Remembered(HistoryRow(*found[2:]), found[1])
 
 
-def page(home: Connection, wanted: HistoryFilter, before: str | None, limit: int) -> HistoryPage:
-    """Newest first; a keyset cursor, so that what comes in meanwhile moves nothing."""
+def page(
+    home: Connection, wanted: HistoryFilter, before: str | None, limit: int, upto: int | None = None
+) -> HistoryPage:
+    """Newest first; a keyset cursor, so that what comes in meanwhile moves nothing. `upto`: see `extent`."""
     conditions = _conditions(wanted)
+    if upto is not None:
+        conditions.append(sql.SQL("place <= {}").format(sql.Literal(upto)))
     cursor = _read_cursor(before)
     if cursor:
         conditions.append(sql.SQL("(finished_at, place) < ({}, {})").format(*map(sql.Literal, cursor)))
-    where = sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("")
-    found = home.execute(_LEAN + where + _NEWEST_FIRST + sql.Literal(limit + 1)).fetchall()
+    found = home.execute(_LEAN + _where(conditions) + _NEWEST_FIRST + sql.Literal(limit + 1)).fetchall()
     rows = tuple(map(_remembered, found[:limit]))
     more = len(found) > limit and rows
     return HistoryPage(rows, _make_cursor(rows[-1].row.finished_at, found[limit - 1][0]) if more else None)
+
+
+def extent(home: Connection, wanted: HistoryFilter, limit: int) -> tuple[int, int]:
+    """How many rows there are, counted to one more than `limit`; and the place after which come rows of later."""
+    query = sql.SQL(
+        "SELECT pg_catalog.count(*), (SELECT coalesce(pg_catalog.max(place), 0) FROM home.history)"
+        " FROM (SELECT FROM home.history{where} LIMIT {limit}) AS found"
+    ).format(where=_where(_conditions(wanted)), limit=sql.Literal(limit + 1))
+    counted: tuple[int, int] = home.execute(query).fetchone() or (0, 0)
+    return counted
+
+
+def environments(home: Connection) -> tuple[str, ...]:
+    """Every environment that left something here, also those that the configuration has no more."""
+    found = home.execute(
+        """
+        WITH RECURSIVE names AS (
+            SELECT pg_catalog.min(environment) AS name FROM home.history
+             UNION ALL
+            SELECT (SELECT pg_catalog.min(environment) FROM home.history WHERE environment > names.name)
+              FROM names WHERE names.name IS NOT NULL
+        )
+        SELECT name FROM names WHERE name IS NOT NULL
+        """  # one step into the index for each, however many rows there are
+    )
+    return tuple(name for (name,) in found)
+
+
+def _where(conditions: list[sql.Composable]) -> sql.Composable:
+    return sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("")
 
 
 def _conditions(wanted: HistoryFilter) -> list[sql.Composable]:
@@ -155,7 +188,15 @@ def _conditions(wanted: HistoryFilter) -> list[sql.Composable]:
         for name, value in part.items()
         if value
     ]
-    return [*equal, *inside]
+    one_of = {"event": list(wanted.events) or None, "environment": None if wanted.among is None else list(wanted.among)}
+    among = [
+        sql.SQL("{} = ANY ({}::text[])").format(sql.Identifier(name), sql.Literal(values))
+        for name, values in one_of.items()
+        if values is not None
+    ]
+    times = {"finished_at >= {}": wanted.since, "finished_at < {}": wanted.until}
+    between = [sql.SQL(text).format(sql.Literal(moment)) for text, moment in times.items() if moment]
+    return [*equal, *inside, *among, *between]
 
 
 def _make_cursor(moment: datetime, place: int) -> str:

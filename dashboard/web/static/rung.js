@@ -285,6 +285,7 @@
   });
   setInterval(() => { if (!document.hidden) tellTimes(); }, 1000);
 
+  for (const zone of document.querySelectorAll("input[data-zone]")) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
   tidy(document);
   schedule(piece()?.dataset.pace === "fast" ? 300 : 0);
 })();
