@@ -90,6 +90,42 @@ class ChainReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyReport:
+    """Whether home's copy of a history hangs together. `rows`: the environment holds them; `gone`: it does not."""
+
+    rows: int
+    first_bad_id: int | None
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainCheck:
+    """What home remembers of the last check of an environment's chain.
+
+    Attributes
+    ----------
+    trouble: why the last try could not check; the rest is of an earlier one then, or None.
+    checked_at: home's clock; None: never checked. asked_by: who pressed the button.
+    ok, rows, first_bad_id, what, head: see `ChainReport`; of the environment's own rows.
+    copied, copy_bad_id, gone: see `CopyReport`; of home's copy.
+
+    """
+
+    environment: str
+    trouble: str | None = None
+    checked_at: datetime | None = None
+    asked_by: str | None = None
+    ok: bool | None = None
+    rows: int | None = None
+    first_bad_id: int | None = None
+    what: str | None = None
+    head: str | None = None
+    copied: int | None = None
+    copy_bad_id: int | None = None
+    gone: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryFilter:
     """Which rows to show; None: all.
 

@@ -294,8 +294,14 @@ def rows_since(connection: Connection, after_id: int, limit: int) -> tuple[Histo
         return tuple(cursor.fetchall())
 
 
-def verify(connection: Connection) -> ChainReport:
-    """Compute every hash anew and compare. Rows cut off the end show only against a head that was kept elsewhere."""
+def verify(connection: Connection, within: float = 0) -> ChainReport:
+    """Compute every hash anew and compare. Rows cut off the end show only against a head that was kept elsewhere.
+
+    within: seconds after which this session's questions give up; 0: never.
+    """
+    if within:
+        limit = f"{within * 1000:.0f}"
+        connection.execute("SELECT pg_catalog.set_config('statement_timeout', %s, false)", (limit,))
     if not exists(connection):
         return ChainReport(ok=True, rows=0, first_bad_id=None, what="there is no history yet", head=None)
     rows, head, bad = connection.execute(_VERIFY.encode()).fetchone() or (0, None, None)

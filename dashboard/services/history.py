@@ -1,18 +1,20 @@
 """History: what was tried, where, when, by whom, and how it ended; from home's copy, or straight from the target."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from uuid import UUID
 
 from dashboard.core.environment import Environment
-from dashboard.core.errors import NoHome, UnknownEnvironment
-from dashboard.core.record import ChainReport, HistoryFilter, HistoryPage, HistoryRow, Remembered
+from dashboard.core.errors import EnvironmentFault, NoHome, UnknownEnvironment
+from dashboard.core.record import ChainCheck, ChainReport, HistoryFilter, HistoryPage, HistoryRow, Remembered
 from dashboard.postgres import history
 from dashboard.postgres.connect import Connection, connect
-from dashboard.postgres.home import mirror
+from dashboard.postgres.home import chains, mirror
 from dashboard.postgres.home.pool import Home
 from dashboard.postgres.observe import asking, picture_from
 
 _BATCH = 100
+LONGEST_CHECK = 20.0  # seconds that a check from a page may take; the command takes what it needs
 _EXPORTED = 1000  # rows read at a time, without their text
 
 
@@ -83,6 +85,37 @@ class HistoryService:
         environment = self._environment(environment_name)
         with connect(environment, purpose="history check") as connection, asking(connection, environment):
             return history.verify(connection)
+
+    def check(self, environment_name: str, by: str) -> None:
+        """Check an environment's own rows and home's copy of them, and remember what was found.
+
+        Nothing where somebody did so a moment ago: each check reads the whole history.
+        """
+        environment = self._environment(environment_name)
+        with self._home.connection() as connection:
+            if not chains.claim(connection, environment_name):
+                return
+        try:
+            report = self._check_and_copy(environment)
+        except EnvironmentFault as fault:
+            with self._home.connection() as connection:
+                chains.keep_trouble(connection, environment_name, str(fault))
+            return
+        with self._home.connection() as connection:
+            copy = chains.look_at_copy(connection, environment_name)
+            chains.keep(connection, environment_name, by, report, copy)
+
+    def _check_and_copy(self, environment: Environment) -> ChainReport:
+        """Rows that were cut off the end are in the copy: following the chain marks them as gone."""
+        with connect(environment, purpose="history check") as connection, asking(connection, environment):
+            report = history.verify(connection, LONGEST_CHECK)
+            mirror.follow(self._home, environment.name, partial(history.rows_since, connection))
+        return report
+
+    def checks(self) -> dict[str, ChainCheck]:
+        """What the last check of each environment found, by name; without those that nobody checked."""
+        with self._home.connection() as connection:
+            return chains.stored(connection, list(self._environments))
 
     def _environment(self, name: str) -> Environment:
         try:

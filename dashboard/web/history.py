@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act
 from dashboard.core.record import Happening, HistoryRow, Remembered
 from dashboard.core.record import HistoryPage as Found
 from dashboard.core.words import count, joined, span
 from dashboard.web import current
+from dashboard.web.chains import chain_views
 from dashboard.web.filters import KINDS, NAMES, Filters, read_filters
 from dashboard.web.pages import Empty, HistoryLine, HistoryPage, Link, Option
 from dashboard.web.pieces import environment_href, migration_href, moment_of, name_of, run_href
@@ -37,6 +39,14 @@ def show() -> Response:
     return make_response(render_template("history.html", page=page), 400 if filters.complaints else 200)
 
 
+@views.post("/environments/<name>/history/check")
+@needs(Act.LOOK)
+def check(name: str) -> AnyResponse:
+    """Each check reads a whole history: on request, never with a page."""
+    current.services().history.check(name, current.visitor().email)
+    return redirect(url_for("history.show", environment=name, _anchor=f"chain-{name}"), 303)
+
+
 def _page(filters: Filters, known: Sequence[str], found: Found, before: str | None) -> HistoryPage:
     rows = tuple(lines(found.rows, current.now()))
     values, chosen = filters.values, filters.chosen
@@ -55,6 +65,7 @@ def _page(filters: Filters, known: Sequence[str], found: Found, before: str | No
         exports=tuple(Link(word, _href(chosen, f"export.as_{word.lower()}")) for word in ("CSV", "JSON"))
         if rows
         else (),
+        chains=chain_views(current.services().history.checks()),
         rows=rows,
         older_href=_href({**chosen, "before": found.older}) if found.older else None,
         newest_href=_href(chosen) if before else None,

@@ -474,6 +474,22 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainView:
+    """Whether one environment's record is whole. `loud`: it is broken; `check_href`: where the button sends."""
+
+    environment: str
+    href: str
+    sign: Sign
+    said: tuple[str, ...]
+    advice: str
+    loud: bool
+    checked: Moment | None
+    asked_by: str
+    head: str
+    check_href: str
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryPage:
     """The history.
 
@@ -497,6 +513,7 @@ class HistoryPage:
     complaints: tuple[str, ...]
     chips: tuple[Link, ...]
     exports: tuple[Link, ...]
+    chains: tuple[ChainView, ...]
     rows: tuple[HistoryLine, ...]
     older_href: str | None
     newest_href: str | None

@@ -26,6 +26,7 @@ MAY = {
     "run.fragment": LOOKERS,
     "run.stop": LOOKERS,  # by the run's own environment: see test_run.py
     "history.show": LOOKERS,
+    "history.check": LOOKERS,
     "export.as_csv": LOOKERS,
     "export.as_json": LOOKERS,
     "signin.sign_out": LOOKERS,
