@@ -165,6 +165,27 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run as it stands in home's copy of the history.
+
+    Attributes
+    ----------
+    failed, decided: a file failed; a person decided about one.
+    applied: files that came into the ledger. started: statements that began outside a transaction.
+
+    """
+
+    environment: str
+    run_id: str
+    actor: str
+    finished_at: datetime
+    failed: bool
+    decided: bool
+    applied: int
+    started: int
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryPage:
     """Newest first. `older`: the cursor of the next page, a short text fit for an address; None on the last one."""
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from dashboard.core.environment import Environment
 from dashboard.core.errors import EnvironmentFault, NoHome, UnknownEnvironment
-from dashboard.core.record import ChainCheck, ChainReport, HistoryFilter, HistoryPage, HistoryRow, Remembered
+from dashboard.core.record import ChainCheck, ChainReport, HistoryFilter, HistoryPage, HistoryRow, PastRun, Remembered
 from dashboard.postgres import history
 from dashboard.postgres.connect import Connection, connect
 from dashboard.postgres.home import chains, mirror
@@ -15,6 +15,7 @@ from dashboard.postgres.observe import asking, picture_from
 
 _BATCH = 100
 LONGEST_CHECK = 20.0  # seconds that a check from a page may take; the command takes what it needs
+_PICTURED = 2000  # rows whose runs make a timeline
 _EXPORTED = 1000  # rows read at a time, without their text
 
 
@@ -29,6 +30,11 @@ class HistoryService:
         """Newest first. `before`: the `older` of another page; one that is not of ours counts as None."""
         with self._home.connection() as connection:
             return mirror.page(connection, wanted, before, limit)
+
+    def past_runs(self, wanted: HistoryFilter) -> tuple[PastRun, ...]:
+        """The runs behind the newest rows of a filter, oldest first."""
+        with self._home.connection() as connection:
+            return mirror.past_runs(connection, wanted, _PICTURED)
 
     def export(self, wanted: HistoryFilter, limit: int) -> Iterator[Remembered] | None:
         """All rows of the filter that are there now, newest first; None where they are more than `limit`."""

@@ -1,7 +1,7 @@
 """The history: everything that was tried, newest first."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
@@ -18,6 +18,7 @@ from dashboard.web.pages import Empty, HistoryLine, HistoryPage, Link, Option
 from dashboard.web.pieces import environment_href, migration_href, moment_of, name_of, run_href
 from dashboard.web.security import needs
 from dashboard.web.signs import HAPPENINGS, happening_of
+from dashboard.web.timeline import Timeline, make_timeline
 
 views = Blueprint("history", __name__)
 
@@ -66,11 +67,21 @@ def _page(filters: Filters, known: Sequence[str], found: Found, before: str | No
         if rows
         else (),
         chains=chain_views(current.services().history.checks()),
+        timeline=None if filters.complaints else _timeline(filters, known),
         rows=rows,
         older_href=_href({**chosen, "before": found.older}) if found.older else None,
         newest_href=_href(chosen) if before else None,
         empty=None if rows or filters.complaints else _empty(filters, later=bool(before)),
     )
+
+
+def _timeline(filters: Filters, known: Sequence[str]) -> Timeline | None:
+    def of_days(environment: str, first: date, last: date) -> str:
+        days = {"environment": environment, "from": str(first), "to": str(last), "zone": filters.zone_name}
+        return _href({**filters.chosen, **days})
+
+    runs = current.services().history.past_runs(filters.wanted)
+    return make_timeline(runs, known, filters.zone, (run_href, of_days), zone_name=filters.zone_name)
 
 
 def _href(values: dict[str, str], endpoint: str = "history.show") -> str:

@@ -1,7 +1,10 @@
 """One frozen page model per template: everything a template shows, ready to be shown."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from dashboard.web.timeline import Timeline
 
 # --- what every page has ---
 
@@ -514,6 +517,7 @@ class HistoryPage:
     chips: tuple[Link, ...]
     exports: tuple[Link, ...]
     chains: tuple[ChainView, ...]
+    timeline: "Timeline | None"
     rows: tuple[HistoryLine, ...]
     older_href: str | None
     newest_href: str | None

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import sql
 
-from dashboard.core.record import HistoryFilter, HistoryPage, HistoryRow, Remembered
+from dashboard.core.record import HistoryFilter, HistoryPage, HistoryRow, PastRun, Remembered
 from dashboard.postgres.connect import Connection
 from dashboard.postgres.home.pool import Home
 
@@ -143,6 +143,21 @@ def page(
     rows = tuple(map(_remembered, found[:limit]))
     more = len(found) > limit and rows
     return HistoryPage(rows, _make_cursor(rows[-1].row.finished_at, found[limit - 1][0]) if more else None)
+
+
+def past_runs(home: Connection, wanted: HistoryFilter, rows: int) -> tuple[PastRun, ...]:
+    """The runs that the newest so many rows of the filter belong to, each told by all of its rows."""
+    query = sql.SQL("""
+        SELECT told.environment, told.run_id::text, pg_catalog.min(actor), pg_catalog.max(finished_at),
+               pg_catalog.bool_or(event = 'failed'), pg_catalog.bool_or(event = 'resolved'),
+               pg_catalog.count(*) FILTER (WHERE event IN ('applied', 'adopted')),
+               pg_catalog.count(*) FILTER (WHERE event = 'started')
+          FROM (SELECT DISTINCT environment, run_id FROM (SELECT environment, run_id FROM home.history{where}
+                 ORDER BY finished_at DESC, place DESC LIMIT {rows}) AS newest) AS chosen
+          JOIN home.history AS told USING (environment, run_id)
+         GROUP BY told.environment, told.run_id ORDER BY pg_catalog.max(finished_at), told.run_id
+    """).format(where=_where(_conditions(wanted)), rows=sql.Literal(rows))
+    return tuple(PastRun(*row) for row in home.execute(query))
 
 
 def extent(home: Connection, wanted: HistoryFilter, limit: int) -> tuple[int, int]:
