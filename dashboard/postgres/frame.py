@@ -45,6 +45,7 @@ _OWN = {
     "TimeZone": "UTC",
     "statement_timeout": "0",
     "lock_timeout": LOCK_TIMEOUT,
+    "plan_cache_mode": "force_generic_plan",  # what we prepared would be planned anew for each of the first files
 }
 
 GONE = "rung: the row is gone, in the transaction of"
@@ -69,7 +70,10 @@ def clean() -> tuple[Leg, ...]:
 
     A transaction without a sync behind it: what fails here, or is cancelled, keeps the next file from running.
     """
-    return tuple(Message(statement, Part.RESET) for statement in ("BEGIN", *_CLEAN, "COMMIT"))
+    return tuple(
+        Message(statement, Part.RESET, name=f"clean_{place}")
+        for place, statement in enumerate(("BEGIN", *_CLEAN, "COMMIT"))
+    )
 
 
 # A role called like our own schema would find that schema first on the usual path, `"$user", public`, and what its
@@ -118,9 +122,10 @@ def _settings(name: str, wanted: Mapping[str, str], *, local: bool, also: tuple[
 def check(held: Held, ledger: Ledger | None = None, filename: str = "") -> Message:
     """An error unless the lock is still ours and, with a ledger, this transaction is the one that wrote the row.
 
-    It has to be an error: everything up to COMMIT is on its way already, and only an error stops it.
+    For the work connection only, see `Held.taken`. It has to be an error: everything up to COMMIT is on its way
+    already, and only an error stops it.
     """
-    lost = f"WHEN NOT {held.condition()} THEN concat('{LOST_LOCK} ', txid_current())::integer"
+    lost = f"WHEN NOT ({held.taken()}) THEN concat('{LOST_LOCK} ', txid_current())::integer"
     if ledger is None:
         return Message(f"SELECT CASE {lost} ELSE 0 END", Part.FRAME, name="lock")
     written, values = ledger.written_here(filename)

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import secrets
 import time
 from dataclasses import dataclass
 
@@ -18,18 +19,30 @@ _PAUSES = (0.1, 0.4)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The lock is ours, as long as the connection lives. `pid`: the server process that holds it."""
+    """The lock is ours, as long as the connection lives.
+
+    Attributes
+    ----------
+    pid: the server process that holds it.
+    token: a second advisory lock of the same session, by a number that nobody else knows.
+
+    """
 
     key: int
     pid: int
+    token: int
 
     def condition(self) -> str:
-        """SQL: it is still held. Needs our own search_path."""
+        """SQL, for any session: the lock is still held. Reads the whole lock table. Needs our own search_path."""
         high, low = self.key >> 32, self.key & 0xFFFFFFFF
         return (
             "EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'advisory' AND l.granted "
             f"AND l.objsubid = 1 AND l.classid = {high}::oid AND l.objid = {low}::oid AND l.pid = {self.pid})"
         )
+
+    def taken(self) -> str:
+        """SQL, for every session but the one that holds it: the same, by what can no longer be had."""
+        return f"NOT pg_try_advisory_xact_lock_shared({self.token})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +69,8 @@ def key_of(ledger_schema: str) -> int:
 # No parameters, so that it goes by the simple protocol and leaves no portal, no snapshot and no transaction behind:
 # any of them would make somebody's CREATE INDEX CONCURRENTLY wait for ever.
 _TRY = sql.SQL("""
-SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid();
+SELECT CASE WHEN pg_catalog.pg_try_advisory_lock({key}) THEN pg_catalog.pg_try_advisory_lock({token}) ELSE false END,
+       pg_catalog.pg_backend_pid();
 SELECT l.pid, a.application_name, coalesce(a.client_hostname, host(a.client_addr), 'the server itself'), a.backend_start
   FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
@@ -72,11 +86,11 @@ def acquire(
 
     The connection must have our own session's settings and stay in autocommit for its whole life.
     """
-    key, began, reported = key_of(ledger_schema), time.monotonic(), -1.0
+    key, token, began, reported = key_of(ledger_schema), secrets.randbits(63), time.monotonic(), -1.0
     while True:
-        got, pid, holder = _try(connection, key)
+        got, pid, holder = _try(connection, key, token)
         if got:
-            return Held(key, pid)
+            return Held(key, pid, token)
         waited = time.monotonic() - began
         if waited - reported >= 1:
             report(WaitingForLock(holder, waited))
@@ -89,9 +103,9 @@ def acquire(
         time.sleep(min(random.uniform(*_PAUSES), max(0.0, wait - waited)))  # noqa: S311  # jitter, not a secret
 
 
-def _try(connection: Connection, key: int) -> tuple[bool, int, LockHolder | None]:
-    parts = {"key": sql.Literal(key), "high": sql.Literal(key >> 32), "low": sql.Literal(key & 0xFFFFFFFF)}
-    cursor = connection.execute(_TRY.format(**parts))
+def _try(connection: Connection, key: int, token: int) -> tuple[bool, int, LockHolder | None]:
+    parts = {"key": key, "token": token, "high": key >> 32, "low": key & 0xFFFFFFFF}
+    cursor = connection.execute(_TRY.format(**{name: sql.Literal(part) for name, part in parts.items()}))
     (got, pid), holders = cursor.fetchone() or (False, 0), []
     if cursor.nextset():
         holders = cursor.fetchall()

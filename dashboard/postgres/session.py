@@ -19,6 +19,7 @@ from dashboard.core.plan import Step
 from dashboard.core.record import Happening
 from dashboard.core.run import Problem, StopQuestion
 from dashboard.postgres import frame, history, identity, pooler
+from dashboard.postgres.ahead import Ahead
 from dashboard.postgres.connect import Connection, connect, dial, one_line
 from dashboard.postgres.diagnosis import CANCELLED_THERE, NOTHING_KEPT, broken_frame, explain, unwritable
 from dashboard.postgres.flight import (
@@ -127,6 +128,7 @@ class Session:
         self.unbroken, self.used, self.plain = True, False, False
         self._control: Connection | None = None
         self._work: Connection | None = None
+        self._ahead: Ahead | None = None
         self._work_pid, self._work_server = 0, datetime.min.replace(tzinfo=UTC)
         self._said_blind = False
         self._prepared = Prepared()
@@ -139,13 +141,18 @@ class Session:
     def working(self) -> Connection:
         """The work connection, made where there is none."""
         if self._work is None or self._work.closed:
-            self._work = dial(self.environment, purpose="work", beside=self._control)
+            self._work = self._arrived() or dial(self.environment, purpose="work", beside=self._control)
             self.used, self._prepared = False, Prepared()
             self._work_pid, self._work_server = self._pid_of(self._work), self.known.server_started
             if frame.is_blind(self._work.info.server_version) and not self._said_blind:
                 self._said_blind = True
                 self.report(Notice(None, frame.BLIND))
         return self._work
+
+    def _arrived(self) -> Connection | None:
+        """What is on its way since the lock was had."""
+        ahead, self._ahead = self._ahead, None
+        return ahead.take() if ahead else None
 
     def _pid_of(self, work: Connection) -> int:
         if not self._pooled:
@@ -154,8 +161,9 @@ class Session:
 
     def close_work(self) -> None:
         """The next file gets a new session."""
-        if self._work is not None:
-            self._work.close()
+        work = self._work or self._arrived()
+        if work is not None:
+            work.close()
         self._work, self.used = None, False
 
     def close(self) -> None:
@@ -200,6 +208,8 @@ class Session:
             raise _lost(self.environment, "while it waited for the lock", str(wrong)) from wrong
         if isinstance(got, Held):
             self._held, self._pooled = got, got.pid != self.controlling.info.backend_pid
+            if self._work is None and self._ahead is None:
+                self._ahead = Ahead(self.environment, purpose="work", beside=self.controlling)
         return got
 
     def prepare(self, *, again: bool = True) -> None:
@@ -440,8 +450,8 @@ class Session:
         """The control connection with the lock; both anew where they were lost too."""
         if self._control is not None and not self._control.closed:
             soon = min(deadline, time.monotonic() + _PATIENCE / 3)
-            landing = fly(self._control, [frame.check(self.held), SYNC], tick=_until(soon))
-            if landing.broken is None and landing.lost is None:
+            asked = Message(f"SELECT {self.held.condition()}", Part.ASK)
+            if fly(self._control, [asked, SYNC], tick=_until(soon)).value(Part.ASK) == "t":
                 return self._control
             self._control.close()
         self.unbroken, self._control = False, None

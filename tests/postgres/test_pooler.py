@@ -192,14 +192,13 @@ def test_a_pooler_that_loses_its_server_does_not_know_what_became_of_a_file(
     apply(environment, lambda: folder_of(("001_log.sql", LOG)), ORDER)
     files = folder_of(("001_log.sql", LOG), ("002_more.sql", text + noted("002_more.sql")))
 
-    said_before = b""
+    said_before: dict[int, bytes] = {}
 
     def after(chunk: Chunk) -> None:
         """Until the end of what it sends in one go, which is our rows too where the file has a transaction."""
-        nonlocal said_before
-        said_before += chunk.data
+        said_before[chunk.link] = said_before.get(chunk.link, b"") + chunk.data
         if chunk.data.endswith(SYNC):
-            group, said_before = said_before, b""
+            group = said_before.pop(chunk.link)
             if noted("002_more.sql").strip(";\n").encode() in group and not (text and b"rung.history" in group):
                 raise Deafen
 

@@ -1,0 +1,28 @@
+"""A connection that is being made while another one is still asked."""
+
+from threading import Thread
+
+from dashboard.core.environment import Environment
+from dashboard.core.errors import RungError
+from dashboard.postgres.connect import Connection, dial
+
+
+class Ahead:
+    """Dials at once, in a thread that does nothing else."""
+
+    def __init__(self, environment: Environment, *, purpose: str, beside: Connection) -> None:
+        self._environment, self._purpose, self._beside = environment, purpose, beside
+        self._connection: Connection | None = None
+        self._thread = Thread(target=self._dial, daemon=True)
+        self._thread.start()
+
+    def take(self) -> Connection | None:
+        """The connection, for the caller to close; None where it could not be had: dial again to hear why."""
+        self._thread.join()
+        return self._connection
+
+    def _dial(self) -> None:
+        try:
+            self._connection = dial(self._environment, purpose=self._purpose, beside=self._beside)
+        except RungError:
+            self._connection = None
