@@ -1,9 +1,12 @@
 """What `--json` and the API say of plans, environments and runs: one shape for both."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any
 
+from dashboard.core.access import Act
+from dashboard.core.environment import Environment
 from dashboard.core.events import event_to_json
 from dashboard.core.matrix import Column, Look, Matrix, Row
 from dashboard.core.plan import Plan, Step
@@ -18,6 +21,12 @@ def plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     return str(value)
+
+
+def environment_json(environment: Environment, may: Iterable[Act]) -> dict[str, Any]:
+    """What whoever asks may know and do there."""
+    policies = environment.policies
+    return {"name": environment.name, "protected": policies.protected, "may": [act.name.lower() for act in may]}
 
 
 def look_json(look: Look) -> dict[str, Any]:

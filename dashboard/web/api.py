@@ -11,13 +11,14 @@ from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMedi
 from werkzeug.exceptions import Conflict as HTTPConflict
 
 from dashboard.core.access import Act
-from dashboard.core.documents import look_json, matrix_json, plain, run_json, stored_event_json
+from dashboard.core.documents import environment_json, look_json, matrix_json, plain, run_json, stored_event_json
 from dashboard.core.errors import NotAllowed, NotFound
 from dashboard.core.progress import RunView
-from dashboard.core.record import HistoryFilter, Remembered
+from dashboard.core.record import Remembered
 from dashboard.core.run import Actor, ActorKind, Door
 from dashboard.web import current
 from dashboard.web.environment import ALL, FORCE, UNTIL_BLOCKED, order_of, wrong_with
+from dashboard.web.filters import NAMES, read_filters
 from dashboard.web.matrix import FRESH, visible
 from dashboard.web.security import needs
 
@@ -25,11 +26,13 @@ views = Blueprint("api", __name__, url_prefix="/api/v1")
 
 LONGEST = 500  # characters of a text, as in the pages' forms
 PER_PAGE = 50
+RUNS, MOST_RUNS = 20, 100  # of one answer: where nothing is said, and at most
 HIGHEST = 2**31 - 1
 APPLY: Mapping[str, type] = {"digest": str, "until_blocked": bool, "force": bool, "reason": str, "confirm": str}
 PARAMETERS = {
+    "api.runs": frozenset({"environment", "limit"}),
     "api.events": frozenset({"since"}),
-    "api.history": frozenset({"environment", "outcome", "actor", "file", "before"}),
+    "api.history": frozenset({*NAMES, "before"}),
 }
 
 
@@ -67,11 +70,34 @@ def status() -> Response:
     return _answer(matrix_json(visible(compare.last_known())))
 
 
+@views.get("/environments")
+@needs(Act.LOOK)
+def environments() -> Response:
+    """Those that the token may see, in the configuration's order, and what it may do there."""
+    bearer = current.bearer()
+    seen = [one for one in current.services().settings.environments if current.may_look(one.name)]
+    found = [environment_json(one, [act for act in Act if bearer.may(act, one.name)]) for one in seen]
+    return _answer({"environments": found})
+
+
 @views.get("/environments/<name>/plan")
 @needs(Act.LOOK)
 def plan(name: str) -> Response:
     """As `rung check --json`; the environment is asked now."""
     return _answer(look_json(current.services().compare.look(name)))
+
+
+@views.get("/runs")
+@needs(Act.LOOK)
+def runs() -> Response:
+    """The runs that were asked for last, newest first, of the environments that the token may see."""
+    limit = _number("limit", RUNS, 1, MOST_RUNS)
+    wanted = _environment_asked()
+    names = [wanted] if wanted else [one.name for one in current.services().settings.environments]
+    service = current.services().runs
+    found = [run for name in names if current.may_look(name) for run in service.newest(name, limit)]
+    found.sort(key=lambda run: run.requested_at, reverse=True)
+    return _answer({"runs": [run_json(one) for one in found[:limit]]})
 
 
 @views.get("/runs/<run_id>")
@@ -84,7 +110,7 @@ def run(run_id: str) -> Response:
 @needs(Act.LOOK)
 def events(run_id: str) -> Response:
     """What a run reported after the event `since`, in order; `next` is the `since` of the next question."""
-    since = _number("since")
+    since = _number("since", 0, 0, HIGHEST)
     _visible(run_id)
     found = current.services().runs.events_since(run_id, since)
     newest = found[-1].sequence if found else since
@@ -95,13 +121,14 @@ def events(run_id: str) -> Response:
 @needs(Act.LOOK)
 def history() -> Response:
     """The page's filters; rows newest first, without the text of the files."""
-    asked = {name: request.args.get(name) or None for name in ("environment", "outcome", "actor", "file", "before")}
-    if asked["environment"] and not current.may_look(asked["environment"]):
-        raise NotFound("environment", asked["environment"])
-    wanted = HistoryFilter(asked["environment"], asked["actor"], asked["outcome"], asked["file"])
-    found = current.services().history.page(wanted, asked["before"], PER_PAGE)
-    rows = [_row(one) for one in found.rows if current.may_look(one.row.environment)]
-    return _answer({"rows": rows, "older": found.older})
+    _environment_asked()
+    service = current.services().history
+    known = [name for name in service.known_environments() if current.may_look(name)]
+    filters = read_filters(request.args, known, extra=("before",))
+    if filters.complaints:
+        raise BadQuestion(" ".join(filters.complaints))
+    found = service.page(filters.wanted, request.args.get("before") or None, PER_PAGE)
+    return _answer({"rows": [_row(one) for one in found.rows], "older": found.older})
 
 
 def _row(one: Remembered) -> dict[str, object]:
@@ -187,11 +214,19 @@ def refuse_other_parameters() -> None:
             raise BadQuestion(f"The parameter {name!r} is too long. Nothing was done.")
 
 
-def _number(name: str) -> int:
-    text = request.args.get(name, "0")
-    if not (text.isascii() and text.isdigit()) or int(text) > HIGHEST:
-        raise BadQuestion(f"{name!r} must be a whole number from 0 to {HIGHEST}.")
+def _number(name: str, usual: int, least: int, most: int) -> int:
+    text = request.args.get(name, str(usual))
+    if not (text.isascii() and text.isdigit()) or not least <= int(text) <= most:
+        raise BadQuestion(f"{name!r} must be a whole number from {least} to {most}.")
     return int(text)
+
+
+def _environment_asked() -> str | None:
+    """The one in the parameters; one that the token may not see does not exist."""
+    name = request.args.get("environment", "").strip() or None
+    if name and not current.may_look(name):
+        raise NotFound("environment", name)
+    return name
 
 
 def _body(fields: Mapping[str, type]) -> dict[str, Any]:

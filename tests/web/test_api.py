@@ -198,6 +198,52 @@ def test_status_and_plan_are_what_the_commands_print(three: tuple[str, ...], ask
     assert [step["blocked"] for step in plan.json["pending"]] == [False, True, False]
 
 
+def test_the_environments_say_what_the_token_may_do_there(three: tuple[str, ...], ask: Ask) -> None:
+    def found(scope: str) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = ask(scope, "/api/v1/environments").json["environments"]
+        return listed
+
+    assert found("apply:production") == [{"name": "production", "protected": True, "may": ["look", "apply", "stop"]}]
+    assert [(one["name"], one["may"]) for one in found("read")] == [
+        ("local", ["look"]),
+        ("staging", ["look"]),
+        ("production", ["look"]),
+    ]
+
+
+def test_the_newest_runs_are_listed_first_and_only_where_the_token_may_look(
+    three: tuple[str, ...], ask: Ask, services: Services
+) -> None:
+    first = ask("apply:staging", APPLY, json={"digest": digest(ask)}).json["run_id"]
+    body = {"digest": digest(ask, "production"), "until_blocked": True, "confirm": "production"}
+    second = ask("apply:production", "/api/v1/environments/production/apply", json=body).json["run_id"]
+    runs = ask("read", "/api/v1/runs").json["runs"]
+    assert [one["run_id"] for one in runs] == [second, first]
+    assert runs[1] == ask("read", f"/api/v1/runs/{first}").json
+    for query, there in {"limit=1": [second], "environment=staging": [first], "environment=local": []}.items():
+        assert [one["run_id"] for one in ask("read", f"/api/v1/runs?{query}").json["runs"]] == there
+    assert [one["run_id"] for one in ask("plan:staging", "/api/v1/runs").json["runs"]] == [first]
+    no(ask("plan:staging", "/api/v1/runs?environment=production"), 404)
+    for wrong in ("0", "101", "-1", "x"):
+        no(ask("read", f"/api/v1/runs?limit={wrong}"), 400, "from 1 to 100")
+
+
+def test_the_history_takes_the_filters_of_the_page_and_refuses_what_they_do_not_take(
+    three: tuple[str, ...], ask: Ask, services: Services
+) -> None:
+    services.runs.execute(ask("apply:staging", APPLY, json={"digest": digest(ask)}).json["run_id"])
+    assert ask("read", "/api/v1/history?kind=files&from=2020-01-01&zone=Europe/Berlin").json["rows"]
+    assert ask("read", "/api/v1/history?to=2020-01-01").json["rows"] == []
+    assert ask("read", "/api/v1/history?kind=decisions").json["rows"] == []
+    for query, said in {
+        "kind=filez": "Did you mean files?",
+        "outcome=aplied": "Did you mean applied?",
+        "from=yesterday": "takes a day such as",
+        "zone=Berlin": "not a time zone",
+    }.items():
+        no(ask("read", f"/api/v1/history?{query}"), 400, said)
+
+
 def test_a_token_for_one_environment_hears_of_no_other(three: tuple[str, ...], ask: Ask) -> None:
     status = ask("plan:staging", "/api/v1/status")
     assert [one["name"] for one in status.json["environments"]] == ["staging"]
