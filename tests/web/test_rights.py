@@ -33,8 +33,10 @@ MAY = {
 }
 TOKENS = {
     "api.status": {"read", "plan:staging", "apply:staging", "force:staging"},
+    "api.environments": {"read", "plan:staging", "apply:staging", "force:staging"},
     "api.plan": {"read", "plan:staging", "apply:staging", "force:staging"},
     "api.apply": {"apply:staging", "force:staging"},
+    "api.runs": {"read", "plan:staging", "apply:staging", "force:staging"},
     "api.run": {"read", "plan:staging", "apply:staging", "force:staging"},
     "api.events": {"read", "plan:staging", "apply:staging", "force:staging"},
     "api.stop": {"read", "plan:staging", "apply:staging", "force:staging"},  # by the run's environment: see test_api.py
