@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from dashboard.core.record import PastRun
 from dashboard.core.words import count, joined
-from dashboard.web.pages import Sign
+from dashboard.web.pages import Lane, Mark, Sign, Tick, Timeline
 
 PLACES = 24  # where marks stand, beside each other and never upon each other, on a telephone too
 TICKS = 6  # at most
@@ -29,49 +29,6 @@ _DAY, _WEEK = 1440, 10080
 RunHref = Callable[[str], str]
 DaysHref = Callable[[str, date, date], str]
 """(environment, first day, last day) -> where all of these are listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A place on the axis, as a percentage; a `minor` one goes first where there is little room."""
-
-    x: str
-    label: str
-    minor: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One run, or several that are too close to be told apart. `number`: empty for a single one."""
-
-    x: str
-    sign: Sign
-    number: str
-    href: str
-    label: str
-    when: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One environment. `y`: of its rail, in pixels."""
-
-    name: str
-    y: int
-    marks: tuple[Mark, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """The picture. `said`: what it shows, in a sentence; `legend`: the signs that are in it."""
-
-    lanes: tuple[Lane, ...]
-    ticks: tuple[Tick, ...]
-    height: int
-    axis: int
-    said: str
-    legend: tuple[Sign, ...]
 
 
 def sign_of(run: PastRun) -> Sign:
