@@ -6,7 +6,18 @@ from uuid import UUID
 
 from dashboard.core.environment import Environment
 from dashboard.core.errors import EnvironmentFault, NoHome, UnknownEnvironment
-from dashboard.core.record import ChainCheck, ChainReport, HistoryFilter, HistoryPage, HistoryRow, PastRun, Remembered
+from dashboard.core.migration import Migration, read_migration
+from dashboard.core.record import (
+    ChainCheck,
+    ChainReport,
+    Happening,
+    HistoryFilter,
+    HistoryPage,
+    HistoryRow,
+    PastRun,
+    Remembered,
+)
+from dashboard.core.safety.finding import Finding
 from dashboard.postgres import history
 from dashboard.postgres.connect import Connection, connect
 from dashboard.postgres.home import chains, mirror
@@ -15,6 +26,8 @@ from dashboard.postgres.observe import asking, picture_from
 
 _BATCH = 100
 LONGEST_CHECK = 20.0  # seconds that a check from a page may take; the command takes what it needs
+_FILE_ENDS = (Happening.APPLIED, Happening.FAILED)
+_REVIEWED = 200  # files of a run that are read again for what is printed
 _PICTURED = 2000  # rows whose runs make a timeline
 _EXPORTED = 1000  # rows read at a time, without their text
 
@@ -71,6 +84,24 @@ class HistoryService:
             return ()
         with self._home.connection() as connection:
             return mirror.of_run(connection, run_id)
+
+    def overruled(self, rows: Sequence[Remembered]) -> dict[str, tuple[Finding, ...]]:
+        """File -> what would have stopped it, of those files of a run that were forced and whose text was kept."""
+        forced = [one.row for one in rows if one.row.event in _FILE_ENDS and one.row.reason and one.row.filename]
+        if not forced:
+            return {}
+        from dashboard.core.safety.review import review  # loads the parser
+
+        with self._home.connection() as connection:
+            kept = [mirror.text_of(connection, row.environment, row.id, row.own_hash) for row in forced[:_REVIEWED]]
+        read = [
+            read_migration(row.filename or "", text.encode()) for row, text in zip(forced, kept, strict=False) if text
+        ]
+        batch = [one for one in read if isinstance(one, Migration)]
+        return {
+            file.migration.filename: tuple(finding for finding in file.findings if finding.blocks)
+            for file in review(batch)
+        }
 
     def row(self, environment_name: str, row_id: int) -> HistoryRow | None:
         """One row with its `sql`."""

@@ -14,6 +14,7 @@ from dashboard.web import (
     history,
     matrix,
     migration,
+    printed,
     run,
     security,
     signin,
@@ -23,7 +24,7 @@ from dashboard.web.pieces import readable
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
-PAGES = (matrix, environment, migration, run, history, export, signin, health, api)
+PAGES = (matrix, environment, migration, run, printed, history, export, signin, health, api)
 
 
 def create_app(services: Services) -> Flask:

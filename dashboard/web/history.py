@@ -14,11 +14,11 @@ from dashboard.core.words import count, joined, span
 from dashboard.web import current
 from dashboard.web.chains import chain_views
 from dashboard.web.filters import KINDS, NAMES, Filters, read_filters
-from dashboard.web.pages import Empty, HistoryLine, HistoryPage, Link, Option
+from dashboard.web.pages import Empty, HistoryLine, HistoryPage, Link, Option, Timeline
 from dashboard.web.pieces import environment_href, migration_href, moment_of, name_of, run_href
 from dashboard.web.security import needs
 from dashboard.web.signs import HAPPENINGS, happening_of
-from dashboard.web.timeline import Timeline, make_timeline
+from dashboard.web.timeline import make_timeline
 
 views = Blueprint("history", __name__)
 

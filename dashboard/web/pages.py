@@ -1,10 +1,7 @@
 """One frozen page model per template: everything a template shows, ready to be shown."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from dashboard.web.timeline import Timeline
+from typing import NamedTuple
 
 # --- what every page has ---
 
@@ -405,6 +402,65 @@ class RunPage:
     run_id: str
 
 
+# --- one run on paper ---
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedStatement:
+    number: str
+    text: str
+    what: str
+    at: str
+    took: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedFile:
+    """One file of a run. `findings`: those that would have stopped it, and were overruled because of `reason`."""
+
+    name: FileName
+    outcome: str
+    raw_hash: str
+    when: str
+    findings: tuple[FindingView, ...]
+    reason: str
+    statements: tuple[PrintedStatement, ...]
+    problem: str
+    renamed_from: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """A row's place in the chain. `gone`: since when the database itself does not hold it any more."""
+
+    number: str
+    what: str
+    previous: str
+    own: str
+    gone: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedPage:
+    frame: Frame
+    run_id: str
+    run_href: str
+    environment: str
+    verdict: str
+    facts: tuple[Fact, ...]
+    files: tuple[PrintedFile, ...]
+    remarks: tuple[str, ...]
+    chain: tuple[ChainLink, ...]
+    check: "ChainView"
+    printed: str
+
+
 # --- one migration ---
 
 
@@ -493,6 +549,49 @@ class ChainView:
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """A place on the axis, as a percentage; a `minor` one goes first where there is little room."""
+
+    x: str
+    label: str
+    minor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One run, or several that are too close to be told apart. `number`: empty for a single one."""
+
+    x: str
+    sign: Sign
+    number: str
+    href: str
+    label: str
+    when: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One environment. `y`: of its rail, in pixels."""
+
+    name: str
+    y: int
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The picture. `said`: what it shows, in a sentence; `legend`: the signs that are in it."""
+
+    lanes: tuple[Lane, ...]
+    ticks: tuple[Tick, ...]
+    height: int
+    axis: int
+    said: str
+    legend: tuple[Sign, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryPage:
     """The history.
 
@@ -517,7 +616,7 @@ class HistoryPage:
     chips: tuple[Link, ...]
     exports: tuple[Link, ...]
     chains: tuple[ChainView, ...]
-    timeline: "Timeline | None"
+    timeline: Timeline | None
     rows: tuple[HistoryLine, ...]
     older_href: str | None
     newest_href: str | None

@@ -9,7 +9,7 @@ from dashboard.core.record import Happening, HistoryRow
 from dashboard.core.run import Problem
 from dashboard.core.words import count, span
 from dashboard.web import current
-from dashboard.web.pages import FileView, Link, Live, ProblemView, RunPage, Sign
+from dashboard.web.pages import FileView, Link, Live, RunPage, Sign
 from dashboard.web.pieces import environment_href, migration_href, moment_of, name_of, problem_view
 from dashboard.web.signs import happening_of
 
@@ -30,7 +30,6 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
     applied = [row for row in rows if row.event in IN_LEDGER]
     failed = next((row for row in reversed(rows) if row.event == Happening.FAILED), None)
     decided = next((row for row in rows if row.event == Happening.RESOLVED), None)
-    said = _verdict(first.environment, len(applied), failed, decided)
     return RunPage(
         frame=current.frame(
             f"{'decided' if decided else 'failed' if failed else 'applied'} · {first.environment} · Rung",
@@ -39,7 +38,7 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
         live=Live(url_for("run.fragment", run_id=run_id), "still", ""),
         environment=first.environment,
         environment_href=environment_href(first.environment),
-        verdict=said,
+        verdict=verdict_of(rows),
         progress=f"{count(len(applied), 'file')} applied" if failed else "",
         who=f"{first.actor} ({first.door})",
         asked=moment_of(first.started_at, current.now()),
@@ -49,12 +48,20 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
         waiting=None,
         files=tuple(_file(row) for row in rows if row.filename and row.event in (*IN_LEDGER, Happening.FAILED)),
         notes=tuple(row.message for row in rows if row.event in _REMARKS and row.message),
-        problem=_problem(failed) if failed else None,
+        problem=problem_view(problem_of(failed)) if failed else None,
         stopping=None,
         stop_href=None,
         next_link=Link(f"Back to {first.environment}", environment_href(first.environment)),
         run_id=run_id,
     )
+
+
+def verdict_of(rows: Sequence[HistoryRow]) -> Sign:
+    """How a run ended, from its rows, oldest first."""
+    applied = sum(row.event in IN_LEDGER for row in rows)
+    failed = next((row for row in reversed(rows) if row.event == Happening.FAILED), None)
+    decided = next((row for row in rows if row.event == Happening.RESOLVED), None)
+    return _verdict(rows[0].environment, applied, failed, decided)
 
 
 def _verdict(environment: str, applied: int, failed: HistoryRow | None, decided: HistoryRow | None) -> Sign:
@@ -80,19 +87,18 @@ def _file(row: HistoryRow) -> FileView:
     )
 
 
-def _problem(row: HistoryRow) -> ProblemView:
-    return problem_view(
-        Problem(
-            environment=row.environment,
-            message=row.message or "",
-            advice="",
-            filename=row.filename,
-            statement=row.statement,
-            line=row.line,
-            column=row.column,
-            excerpt=row.excerpt or "",
-            sqlstate=row.sqlstate,
-            detail=row.detail,
-            hint=row.hint,
-        )
+def problem_of(row: HistoryRow) -> Problem:
+    """What a failed row tells."""
+    return Problem(
+        environment=row.environment,
+        message=row.message or "",
+        advice="",
+        filename=row.filename,
+        statement=row.statement,
+        line=row.line,
+        column=row.column,
+        excerpt=row.excerpt or "",
+        sqlstate=row.sqlstate,
+        detail=row.detail,
+        hint=row.hint,
     )

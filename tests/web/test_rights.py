@@ -25,6 +25,7 @@ MAY = {
     "run.show": LOOKERS,
     "run.fragment": LOOKERS,
     "run.stop": LOOKERS,  # by the run's own environment: see test_run.py
+    "printed.show": LOOKERS,
     "history.show": LOOKERS,
     "history.check": LOOKERS,
     "export.as_csv": LOOKERS,
@@ -50,6 +51,7 @@ VALUES = {
     "token": "x",
 }
 NOBODY_IS_HERE = {
+    "printed.show",
     "run.show",
     "run.fragment",
     "run.stop",

@@ -15,7 +15,8 @@ from dashboard.core.record import PastRun
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.apply import apply
 from dashboard.settings import Settings
-from dashboard.web.timeline import PLACES, TICKS, Timeline, make_timeline
+from dashboard.web.pages import Timeline
+from dashboard.web.timeline import PLACES, TICKS, make_timeline
 from tests.cast import EMAILS, Cast
 from tests.conftest import Write
 

@@ -244,6 +244,15 @@ def row(home: Connection, environment: str, row_id: int) -> HistoryRow | None:
     return HistoryRow(*found[2:]) if found else None
 
 
+def text_of(home: Connection, environment: str, row_id: int, own_hash: str) -> str | None:
+    """The file that a row is about, also of a row that is gone; None where its text was not kept with it."""
+    found = home.execute(
+        "SELECT sql FROM home.history WHERE environment = %s AND id = %s AND own_hash = %s",
+        (environment, row_id, own_hash),
+    ).fetchone()
+    return found[0] if found else None
+
+
 def applied_in(home: Connection, run_id: str) -> tuple[str, ...]:
     """The files that a run brought into the ledger, in order."""
     found = home.execute(
