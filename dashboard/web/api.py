@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, current_app, request, url_for
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
 from werkzeug.exceptions import Conflict as HTTPConflict
 
@@ -20,6 +20,7 @@ from dashboard.web import current
 from dashboard.web.environment import ALL, FORCE, UNTIL_BLOCKED, order_of, wrong_with
 from dashboard.web.filters import NAMES, read_filters
 from dashboard.web.matrix import FRESH, visible
+from dashboard.web.openapi import Question, describe
 from dashboard.web.security import needs
 
 views = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -29,11 +30,13 @@ PER_PAGE = 50
 RUNS, MOST_RUNS = 20, 100  # of one answer: where nothing is said, and at most
 HIGHEST = 2**31 - 1
 APPLY: Mapping[str, type] = {"digest": str, "until_blocked": bool, "force": bool, "reason": str, "confirm": str}
-PARAMETERS = {
-    "api.runs": frozenset({"environment", "limit"}),
-    "api.events": frozenset({"since"}),
-    "api.history": frozenset({*NAMES, "before"}),
+_WORD = {"type": "string", "maxLength": LONGEST}
+PARAMETERS: Mapping[str, Mapping[str, dict[str, Any]]] = {
+    "api.runs": {"environment": _WORD, "limit": {"type": "integer", "minimum": 1, "maximum": MOST_RUNS}},
+    "api.events": {"since": {"type": "integer", "minimum": 0, "maximum": HIGHEST}},
+    "api.history": dict.fromkeys((*NAMES, "before"), _WORD),
 }
+QUESTION = Question(PARAMETERS, {"api.apply": APPLY}, frozenset({"digest"}), LONGEST)
 
 
 class BadQuestion(BadRequest):
@@ -59,6 +62,14 @@ class Conflict(HTTPConflict):
 
 
 # --- what is ---
+
+
+@views.get("/openapi.json")
+@needs(Act.LOOK)
+def description() -> Response:
+    """Every address, what it takes and what it answers."""
+    ours = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint.startswith("api.")]
+    return _answer(describe(ours, current_app.view_functions, QUESTION))
 
 
 @views.get("/status")
@@ -103,6 +114,7 @@ def runs() -> Response:
 @views.get("/runs/<run_id>")
 @needs(Act.LOOK)
 def run(run_id: str) -> Response:
+    """One run, where it stands and how it ended."""
     return _answer(run_json(_visible(run_id)))
 
 
@@ -204,7 +216,7 @@ def _visible(run_id: str) -> RunView:
 @views.before_request
 def refuse_other_parameters() -> None:
     """What is not known is not ignored: it may have meant something."""
-    known = PARAMETERS.get(request.endpoint or "", frozenset())
+    known = PARAMETERS.get(request.endpoint or "", {})
     for name, values in request.args.lists():
         if name not in known:
             raise BadQuestion(f"There is no parameter {name!r} here. Nothing was done.")

@@ -34,6 +34,7 @@ MAY = {
 }
 TOKENS = {
     "api.status": {"read", "plan:staging", "apply:staging", "force:staging"},
+    "api.description": {"read", "plan:staging", "apply:staging", "force:staging"},
     "api.environments": {"read", "plan:staging", "apply:staging", "force:staging"},
     "api.plan": {"read", "plan:staging", "apply:staging", "force:staging"},
     "api.apply": {"apply:staging", "force:staging"},
