@@ -67,11 +67,12 @@ def _outcome(run: RunView | None, rows: Sequence[HistoryRow]) -> str:
     if run is None:
         return verdict_of(rows).word
     sign = OUTCOMES[run.outcome] if run.outcome else RUNNING if run.started_at else QUEUED
-    return f"{sign.word[0].upper()}{sign.word[1:]}"
+    return f"{sign.word[0].upper()}{sign.word[1:]} on {run.environment}"
 
 
 def _facts(run_id: str, run: RunView | None, rows: Sequence[HistoryRow]) -> Iterator[Fact]:
     """Who, why, when, from where."""
+    yield Fact("Environment", run.environment if run else rows[0].environment)
     yield Fact("Run", run_id)
     if rows:
         yield Fact("Asked for by", f"{rows[0].actor} ({rows[0].actor_kind}), through {rows[0].door}")

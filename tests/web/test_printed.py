@@ -54,8 +54,8 @@ def test_it_says_who_why_what_and_when(forced: str, cast: Cast, services: Servic
 def test_what_was_overruled_stands_by_its_file(forced: str, cast: Cast) -> None:
     text = words(cast.viewer.get(f"/runs/{forced}/print"))
     before, _, after = text.partition("003_drop.sql applied")
-    assert "The gate stopped this file" not in before
-    assert f"The gate stopped this file, and it was forced: {REASON}" in after
+    assert "The gate would have stopped this file" not in before
+    assert f"The gate would have stopped this file; it was forced, because: {REASON}" in after
     assert "drop-column" in after
 
 
@@ -83,7 +83,7 @@ def test_a_failure_is_printed_with_what_the_server_said(
     failed = apply(settings.environment("local"), services.folder.read, Order(DEV))
     services.compare.live()
     text = cast.viewer.read(f"/runs/{failed.run_id}/print")
-    assert "Failed at 001_a.sql: local" in text
+    assert "Failed at 001_a.sql Environment local" in text
     assert "ERROR 22012: division by zero" in text
     assert "Forced, because not forced, so none was asked for" in text
 
@@ -108,7 +108,7 @@ def test_a_run_that_ran_nothing_is_printed_too(three: tuple[str, ...], cast: Cas
     run = cast.services.runs.ask("production", Order(LEAD))
     cast.services.runs.execute(run.run_id)
     text = cast.viewer.read(f"/runs/{run.run_id}/print")
-    assert "Refused: production" in text
+    assert "Refused on production Environment production" in text
     assert "Asked for by lead@example.com (person), through web" in text
     assert "No file ran." in text
     assert "it changed nothing there" in text
