@@ -12,6 +12,7 @@ from dashboard.core.errors import NotAllowed, NotFound
 from dashboard.core.events import Blocker, Stuck, Working
 from dashboard.core.plan import State
 from dashboard.core.progress import RunState, RunView
+from dashboard.core.resolving import case_of
 from dashboard.core.run import LockHolder, Outcome
 from dashboard.core.words import count, passed, span
 from dashboard.web import current
@@ -94,10 +95,21 @@ def _visible(run_id: str) -> RunView | None:
 
 def _page(run: RunView) -> RunPage:
     progress = add_up(current.services().runs.events_since(run.run_id))
-    return make_page(run, progress, current.frame(""), may_stop=current.visitor().may(Act.STOP, run.environment))
+    may_stop = current.visitor().may(Act.STOP, run.environment)
+    return make_page(run, progress, current.frame(""), may_stop=may_stop, decide=_in_doubt(run))
 
 
-def make_page(run: RunView, progress: Progress, frame: Frame, *, may_stop: bool) -> RunPage:
+def _in_doubt(run: RunView) -> str | None:
+    """The file at which the run ended and about which somebody has to decide now."""
+    problem = run.result.problem if run.result else None
+    if problem is None or problem.filename is None:
+        return None
+    plan = current.services().compare.last_look(run.environment).plan
+    case = case_of(plan, problem.filename) if plan else None
+    return case.filename if case and case.open else None
+
+
+def make_page(run: RunView, progress: Progress, frame: Frame, *, may_stop: bool, decide: str | None = None) -> RunPage:
     ended = run.state is RunState.ENDED
     said = _verdict(run, progress)
     page = RunPage(
@@ -118,10 +130,19 @@ def make_page(run: RunView, progress: Progress, frame: Frame, *, may_stop: bool)
         problem=problem_view(run.result.problem) if run.result and run.result.problem else _early_problem(progress),
         stopping=_stopping(run),
         stop_href=url_for("run.stop", run_id=run.run_id) if may_stop and not ended and not run.stop_asked_by else None,
-        next_link=Link(f"Back to {run.environment}", environment_href(run.environment)) if ended else None,
+        next_link=_way_on(run, decide) if ended else None,
         run_id=run.run_id,
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
+
+
+def _way_on(run: RunView, decide: str | None) -> Link:
+    """Where to go from a run that has ended."""
+    href = environment_href(run.environment)
+    if decide:
+        return Link(f"Decide about {decide}", f"{href}#cases")
+    well = run.outcome in (Outcome.APPLIED, Outcome.NOTHING)
+    return Link(f"Back to {run.environment}" if well else f"What {run.environment} needs now", href)
 
 
 # --- in words ---

@@ -38,6 +38,21 @@ def nothing_runs(services: Services) -> bool:
     return services.runs.running() == () and services.runs.newest() == ()
 
 
+def test_a_file_that_was_just_added_is_in_the_plan_at_the_first_look(
+    three: tuple[str, ...], cast: Cast, services: Services, write: Write, folder_path: Path
+) -> None:
+    before = services.compare.last_look("staging")
+    write(folder_path, "006_new.sql", "CREATE TABLE new (id int);")
+    page = cast.operator.get("/environments/staging")
+    assert "006_new.sql" in words(page)
+    assert buttons(page) == ["Apply 2 pending to staging"]
+    assert services.compare.last_look("staging").picture is before.picture, "nobody had to ask the database for that"
+
+
+def test_the_way_back_names_the_environment(three: tuple[str, ...], cast: Cast) -> None:
+    assert '<li aria-current="page">staging</li>' in cast.viewer.get("/environments/staging").text
+
+
 # --- what the button refuses ---
 
 

@@ -66,6 +66,24 @@ def test_a_failure_says_what_the_command_says(folder: Path, write: Write, cast: 
     assert "<title>failed · staging · Rung</title>" in page.text
 
 
+def test_a_failed_run_leads_to_what_has_to_be_decided(
+    folder: Path, write: Write, cast: Cast, services: Services
+) -> None:
+    write(folder, "001_a.sql", "CREATE TABLE a AS SELECT 1 AS id FROM generate_series(1, 2);\n")
+    write(folder, "002_b.sql", "CREATE UNIQUE INDEX CONCURRENTLY b ON a (id);\n")
+    page = cast.viewer.get(f"/runs/{run(services)}").text
+    assert '<a class="button" href="/environments/staging#cases">Decide about 002_b.sql</a>' in page
+    assert 'id="cases"' in cast.viewer.get("/environments/staging").text
+
+
+def test_a_failed_run_that_left_nothing_behind_leads_to_its_environment(
+    folder: Path, write: Write, cast: Cast, services: Services
+) -> None:
+    write(folder, "002_b.sql", "ALTER TABLE nowhere ADD COLUMN x int;\n")
+    page = cast.viewer.get(f"/runs/{run(services)}").text
+    assert '<a class="button" href="/environments/staging">What staging needs now</a>' in page
+
+
 def test_a_refusal_names_the_file_and_what_would_be_lost(
     folder: Path, write: Write, cast: Cast, services: Services
 ) -> None:
