@@ -7,6 +7,7 @@ import click
 
 from dashboard.cli.asked import options, person, settings_of
 from dashboard.cli.shown import complain, say, say_json, table
+from dashboard.core.audit import Source
 from dashboard.core.words import absolute
 
 if TYPE_CHECKING:
@@ -69,5 +70,5 @@ def everything(config: Path | None, directory: Path | None, *, as_json: bool) ->
 @click.argument("token_id", metavar="ID")
 @options(json=False)
 def revoke(token_id: str, config: Path | None, directory: Path | None) -> None:
-    _tokens(config, directory).revoke(token_id)
+    _tokens(config, directory).revoke(token_id, by=Source(person().name))
     say(f"The token {token_id} opens nothing any more.")

@@ -20,6 +20,9 @@ class Deed(StrEnum):
     ROLE_CHANGED = "role changed"
     PASSWORD_CHANGED = "password changed"  # noqa: S105  # the name of an act
     SESSIONS_ENDED = "sessions ended"
+    TOKEN_MADE = "token made"  # noqa: S105  # the name of an act
+    TOKEN_USED = "token used"  # noqa: S105  # the name of an act
+    TOKEN_REVOKED = "token revoked"  # noqa: S105  # the name of an act
     RUN_ASKED_FOR = "run asked for"
     STOP_ASKED_FOR = "stop asked for"
     RESOLVE_ASKED_FOR = "resolve asked for"

@@ -1,12 +1,11 @@
 """The bearer of a token: who asks the API, and by which header."""
 
-from collections.abc import Callable
-
 from flask import request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 
 from dashboard.core.access import Bearer
+from dashboard.services.tokens import Tokens
 
 API = "/api/"
 _SECRETS = frozenset({"token", "access_token", "api_key", "authorization"})
@@ -39,10 +38,10 @@ def refuse_token_in_address() -> None:
         raise TokenInAddress
 
 
-def bearer_of(known: Callable[[str], Bearer | None]) -> Bearer:
+def bearer_of(tokens: Tokens) -> Bearer:
     """Who sent this request. Raises NoToken."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    found = known(token.strip()) if scheme.lower() == "bearer" else None
+    found = tokens.bearer(token.strip(), address=request.remote_addr or "") if scheme.lower() == "bearer" else None
     if found is None:
         raise NoToken(www_authenticate=WWWAuthenticate("bearer", {"realm": "rung"}))
     return found

@@ -174,7 +174,7 @@ def _admit_bearer(tokens: Callable[[], Tokens], act: Act | None) -> None:
     """The token in the header decides, and nothing else: no cookie is read, so no other site can use one."""
     refuse_token_in_address()
     if act is not None:
-        g.bearer = bearer_of(tokens().bearer)
+        g.bearer = bearer_of(tokens())
         _refuse_without_right(g.bearer, act)
 
 

@@ -6,9 +6,11 @@ import psycopg
 import pytest
 
 from dashboard.core.access import Act
+from dashboard.core.audit import Source
 from dashboard.core.environment import Secret
-from dashboard.core.errors import BadToken, NotFound, UnknownEnvironment
+from dashboard.core.errors import BadToken, HomeNotReady, NotFound, UnknownEnvironment
 from dashboard.postgres.home.pool import Home
+from dashboard.services.audit import Audit
 from dashboard.services.tokens import Tokens
 
 
@@ -108,3 +110,45 @@ def test_a_good_token_is_who_and_what_it_was_made_for(tokens: Tokens) -> None:
     assert found.may(Act.APPLY, "staging")
     (listed,) = tokens.everything()
     assert (listed.made_by, (listed.expires_at - listed.created_at).days) == ("lead@example.com", 90)
+
+
+# --- the audit ---
+
+
+def told(home: Home) -> list[tuple[str, ...]]:
+    """Oldest first."""
+    rows = reversed(Audit(home).newest())
+    return [(row.deed, row.who, row.address, row.subject, row.detail) for row in rows]
+
+
+def test_each_act_leaves_one_row_and_polling_one_for_each_hour(tokens: Tokens, home: Home, home_url: Secret) -> None:
+    made = tokens.add("ci", ["read", "plan:local"], "lead@example.com", 7, address="192.0.2.1")
+    for _ in range(3):
+        assert tokens.bearer(made.token, address="192.0.2.7")
+    do(home_url, "UPDATE home.token SET used_at = date_trunc('hour', now()) - interval '2 minutes'")
+    for _ in range(3):
+        assert tokens.bearer(made.token, address="192.0.2.8")
+    for _ in range(2):
+        tokens.revoke(made.id, by=Source("admin@example.com", "192.0.2.9"))
+    assert tokens.bearer(made.token, address="192.0.2.7") is None
+    who = f"ci (token {made.id})"
+    assert told(home) == [
+        ("token made", "lead@example.com", "192.0.2.1", made.id, "ci, read plan:local, for 7 days"),
+        ("token used", who, "192.0.2.7", made.id, ""),
+        ("token used", who, "192.0.2.8", made.id, ""),
+        ("token revoked", "admin@example.com", "192.0.2.9", made.id, ""),
+    ]
+    assert made.token not in str(told(home))
+
+
+def test_where_the_audit_takes_no_rows_tokens_are_read_and_none_is_made_or_revoked(
+    tokens: Tokens, home_url: Secret
+) -> None:
+    made = tokens.add("ci", ["read"], "a test")
+    do(home_url, "CREATE TRIGGER shut BEFORE INSERT ON home.audit EXECUTE FUNCTION home.refuse_change()")
+    assert tokens.bearer(made.token)
+    with pytest.raises(HomeNotReady, match="audit cannot be written"):
+        tokens.add("more", ["read"], "a test")
+    with pytest.raises(HomeNotReady, match="audit cannot be written"):
+        tokens.revoke(made.id)
+    assert [(one.name, one.state) for one in tokens.everything()] == [("ci", "good")]

@@ -25,13 +25,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A token that opens something. `quiet`: it was not marked as used for a minute."""
+    """A token that opens something.
+
+    `quiet`: it was not marked as used for a minute. `new_hour`: it was not marked in this hour of the clock.
+    """
 
     id: str
     name: str
     scopes: list[str]
     now: datetime
     quiet: bool
+    new_hour: bool
 
 
 def add(
@@ -54,7 +58,8 @@ def find(home: Connection, token_hash: bytes) -> Good | None:
         cursor.execute(
             """
             SELECT id, name, scopes, pg_catalog.now() AS now,
-                   used_at IS NULL OR used_at < pg_catalog.now() - interval '1 minute' AS quiet
+                   used_at IS NULL OR used_at < pg_catalog.now() - interval '1 minute' AS quiet,
+                   used_at IS NULL OR used_at < pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC') AS new_hour
               FROM home.token WHERE token_hash = %s AND revoked_at IS NULL AND expires_at > pg_catalog.now()
             """,
             (token_hash,),
@@ -62,8 +67,14 @@ def find(home: Connection, token_hash: bytes) -> Good | None:
         return cursor.fetchone()
 
 
-def mark_used(home: Connection, token_id: str) -> None:
-    home.execute("UPDATE home.token SET used_at = pg_catalog.now() WHERE id = %s", (token_id,))
+def mark_used(home: Connection, token_id: str) -> bool:
+    """False where another request just did."""
+    marked = home.execute(
+        "UPDATE home.token SET used_at = pg_catalog.now()"
+        " WHERE id = %s AND (used_at IS NULL OR used_at < pg_catalog.now() - interval '1 minute')",
+        (token_id,),
+    )
+    return marked.rowcount > 0
 
 
 def everything(home: Connection) -> tuple[Token, ...]:
@@ -79,10 +90,12 @@ def everything(home: Connection) -> tuple[Token, ...]:
 
 
 def revoke(home: Connection, token_id: str) -> bool:
-    """Whether there is one of that id; revoking again changes nothing."""
-    return (
-        home.execute(
-            "UPDATE home.token SET revoked_at = coalesce(revoked_at, pg_catalog.now()) WHERE id = %s", (token_id,)
-        ).rowcount
-        > 0
+    """Whether it was still good for something; revoking again changes nothing."""
+    found = home.execute(
+        "UPDATE home.token SET revoked_at = pg_catalog.now() WHERE id = %s AND revoked_at IS NULL", (token_id,)
     )
+    return found.rowcount > 0
+
+
+def exists(home: Connection, token_id: str) -> bool:
+    return home.execute("SELECT FROM home.token WHERE id = %s", (token_id,)).fetchone() is not None
