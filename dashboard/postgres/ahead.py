@@ -1,28 +1,28 @@
 """A connection that is being made while another one is still asked."""
 
+import contextlib
 from threading import Thread
 
 from dashboard.core.environment import Environment
-from dashboard.core.errors import RungError
 from dashboard.postgres.connect import Connection, dial
 
 
 class Ahead:
-    """Dials at once, in a thread that does nothing else."""
+    """Dials at once, in a thread that does nothing else. It fails without a word: whoever takes dials again."""
 
     def __init__(self, environment: Environment, *, purpose: str, beside: Connection) -> None:
         self._environment, self._purpose, self._beside = environment, purpose, beside
         self._connection: Connection | None = None
         self._thread = Thread(target=self._dial, daemon=True)
-        self._thread.start()
+        with contextlib.suppress(RuntimeError, MemoryError):  # no thread can be had
+            self._thread.start()
 
     def take(self) -> Connection | None:
         """The connection, for the caller to close; None where it could not be had: dial again to hear why."""
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         return self._connection
 
     def _dial(self) -> None:
-        try:
+        with contextlib.suppress(Exception):
             self._connection = dial(self._environment, purpose=self._purpose, beside=self._beside)
-        except RungError:
-            self._connection = None

@@ -163,7 +163,7 @@ def get(port: int) -> int:
 @pytest.mark.fault(8)
 @pytest.mark.fault(9)
 def test_pages_that_are_recycled_and_restarted_leave_a_run_alone(place: Place) -> None:
-    write(place, seconds=8)
+    write(place, seconds=15)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
