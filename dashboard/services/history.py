@@ -103,6 +103,11 @@ class HistoryService:
             for file in review(batch)
         }
 
+    def text(self, environment_name: str, filename: str, raw_hash: str) -> str | None:
+        """What an environment applied under this name and hash; None where its text was not kept."""
+        with self._home.connection() as connection:
+            return mirror.text_with(connection, environment_name, filename, raw_hash)
+
     def row(self, environment_name: str, row_id: int) -> HistoryRow | None:
         """One row with its `sql`."""
         with self._home.connection() as connection:

@@ -1,6 +1,6 @@
 """Files that wait for a person's decision, as the environment's page shows them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dashboard.core.access import Act, Visitor, who_may
@@ -17,6 +17,7 @@ from dashboard.core.resolving import (
     sentence_of,
     why_not,
 )
+from dashboard.web.difference import difference
 from dashboard.web.pages import CaseView, Way
 from dashboard.web.pieces import migration_href, name_of
 from dashboard.web.signs import STATES
@@ -32,26 +33,33 @@ class Typed:
     reason: str = ""
 
 
-def cases_of(look: Look, state: State, visitor: Visitor, typed: Typed) -> tuple[CaseView, ...]:
+Kept = Callable[[str, str], str | None]  # file name and hash -> the text that was applied
+
+
+def cases_of(look: Look, state: State, visitor: Visitor, typed: Typed, kept: Kept) -> tuple[CaseView, ...]:
     """The files in that state about which somebody has to decide, or may."""
     if look.plan is None:
         return ()
     found = (case_of(look.plan, entry.filename) for entry in look.plan.entries if entry.state is state)
     cases = [case for case in found if case and case.open][:MOST]
     able = not look.not_reachable and visitor.may(Act.RESOLVE, look.environment.name)
-    return tuple(_view(case, look, typed, able=able) for case in cases)
+    return tuple(_view(case, look, typed, kept, able=able) for case in cases)
 
 
-def _view(case: Case, look: Look, typed: Typed, *, able: bool) -> CaseView:
+def _view(case: Case, look: Look, typed: Typed, kept: Kept, *, able: bool) -> CaseView:
     edited = case.state is State.EDITED
     mine = typed.filename == case.filename
     ways = tuple(_ways(case)) if able else ()
+    old = _old_text(case, kept) if edited else None
+    changes = difference(old, case.migration.text) if old and case.migration else ()
     return CaseView(
         name=name_of(case.filename),
         href=migration_href(case.filename),
         sign=STATES[case.state],
-        said=sentence_of(case),
+        said=_edited_sentence(case) if edited else sentence_of(case),
         place=_place(case),
+        changes=changes,
+        incomparable=_incomparable(old) if edited and not changes else None,
         ways=ways,
         instead=_instead(case, look, able=able),
         shown=case.migration.raw_hash if case.migration else "",
@@ -60,6 +68,22 @@ def _view(case: Case, look: Look, typed: Typed, *, able: bool) -> CaseView:
         fold=f"Accept this content on {case.environment}…" if edited and ways else None,
         open=mine,
     )
+
+
+def _old_text(case: Case, kept: Kept) -> str | None:
+    before = case.applied.raw_hash if case.applied else None
+    return kept(case.filename, before) if before else None
+
+
+def _edited_sentence(case: Case) -> str:
+    by = f" by {case.applied.actor}" if case.applied and case.applied.actor else ""
+    return f"Its content changed after it was applied{by}. What ran is the old text: put that back, or accept the edit."
+
+
+def _incomparable(old: str | None) -> str:
+    if old:
+        return "The file is too long to be compared here."
+    return "The text that was applied is not in the history, so it cannot be compared."
 
 
 def _ways(case: Case) -> Iterator[Way]:

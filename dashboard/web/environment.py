@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -20,7 +21,7 @@ from dashboard.services.resolve import resolve as write_down
 from dashboard.web import current
 from dashboard.web.cases import Typed, cases_of
 from dashboard.web.matrix import FRESH
-from dashboard.web.pages import Choice, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
+from dashboard.web.pages import CaseView, Choice, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
 from dashboard.web.pieces import (
     finding_view,
     fingerprint,
@@ -186,8 +187,9 @@ def make_page(
     choices = _choices(plan, look, visitor, typed_reason) if plan and not running else ()
     rungs, older = _rungs(plan.entries if plan else ())
     said = _verdict(look, visitor)
-    cases = () if running else cases_of(look, State.UNFINISHED, visitor, typed or Typed())
-    edited = () if running else cases_of(look, State.EDITED, visitor, typed or Typed())
+    kept = partial(current.services().history.text, name)
+    cases = () if running else cases_of(look, State.UNFINISHED, visitor, typed or Typed(), kept)
+    edited = () if running else cases_of(look, State.EDITED, visitor, typed or Typed(), kept)
     page = EnvironmentPage(
         frame=replace(
             frame, title=f"{said.word if len(said.word) < 40 else 'stopped'} · {name} · Rung", icon=_icon(look, running)
@@ -203,7 +205,7 @@ def make_page(
         looked=moment_of(column.taken_at, now),
         trouble=_trouble(look),
         stops=plan.stops if plan else (),
-        notices=plan.notices if plan else (),
+        notices=_notices(plan, edited) if plan else (),
         cases=cases,
         edited=edited,
         resolve_href=url_for("environment.resolve", name=name),
@@ -254,6 +256,12 @@ def _trouble(look: Look) -> ProblemView | None:
 
 
 # --- the plan ---
+
+
+def _notices(plan: Plan, edited: Sequence[CaseView]) -> tuple[str, ...]:
+    """What is worth knowing and does not stand on the page already, with more about it."""
+    told = tuple(f"{case.name.full} was edited " for case in edited)
+    return tuple(notice for notice in plan.notices if not notice.startswith(told))
 
 
 def _steps(plan: Plan, environment: str) -> tuple[StepView, ...]:

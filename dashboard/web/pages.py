@@ -232,6 +232,15 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedLine:
+    """One line of a comparison. `kind`: same, removed, added, or gap, which is a remark between the lines."""
+
+    kind: str
+    number: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaseView:
     """A file that waits for a decision.
 
@@ -241,6 +250,7 @@ class CaseView:
     ways: the decisions that fit and that this person may take. instead: what to read where there are none.
     shown: hash of the content that is decided about.
     confirm: the name that has to be typed. fold: the line behind which the form hides until somebody wants it.
+    changes: against what was applied. incomparable: why there are none.
 
     """
 
@@ -249,6 +259,8 @@ class CaseView:
     sign: Sign
     said: str
     place: str | None
+    changes: tuple[ChangedLine, ...]
+    incomparable: str | None
     ways: tuple[Way, ...]
     instead: str | None
     shown: str

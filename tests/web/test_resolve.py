@@ -226,6 +226,28 @@ def test_an_edited_file_is_accepted_behind_a_fold(
     assert ask("staging", "SELECT count(*) FROM rung.history WHERE event = 'resolved'") == [(1,)]
 
 
+def test_an_edited_file_is_told_of_once_with_what_changed_in_it(
+    stopped: Stopped, cast: Cast, services: Services, write: Write, folder_path: Path
+) -> None:
+    stopped("staging")
+    write(folder_path, TABLE, "-- <b>a remark</b>\nCREATE TABLE twice AS SELECT 1 AS id FROM generate_series(1, 3);\n")
+    page = cast.viewer.get("/environments/staging")
+    assert words(page).count("Its content changed after it was applied by somebody.") == 1
+    assert "was edited after it was applied" not in words(page)
+    assert "removed: \N{MINUS SIGN} CREATE TABLE twice AS SELECT 1 AS id FROM generate_series(1, 2);" in words(page)
+    assert "added: + CREATE TABLE twice AS SELECT 1 AS id FROM generate_series(1, 3);" in words(page)
+    assert "<ins>-- &lt;b&gt;a remark&lt;/b&gt;</ins>" in page.text
+
+
+def test_an_edited_file_whose_old_text_nobody_kept_says_so(
+    stopped: Stopped, cast: Cast, in_home: psycopg.Connection[Any], write: Write, folder_path: Path
+) -> None:
+    stopped("staging")
+    in_home.execute("UPDATE home.history SET sql = NULL")
+    write(folder_path, TABLE, "CREATE TABLE other (id int);\n")
+    assert "The text that was applied is not in the history" in cast.viewer.read("/environments/staging")
+
+
 # --- in a real browser ---
 
 

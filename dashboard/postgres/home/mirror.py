@@ -253,6 +253,16 @@ def text_of(home: Connection, environment: str, row_id: int, own_hash: str) -> s
     return found[0] if found else None
 
 
+def text_with(home: Connection, environment: str, filename: str, raw_hash: str) -> str | None:
+    """The text of a file that an environment applied with exactly this content."""
+    found = home.execute(
+        "SELECT sql FROM home.history WHERE environment = %s AND filename = %s AND raw_hash = %s AND sql IS NOT NULL"
+        " ORDER BY finished_at DESC LIMIT 1",
+        (environment, filename, raw_hash),
+    ).fetchone()
+    return found[0] if found else None
+
+
 def applied_in(home: Connection, run_id: str) -> tuple[str, ...]:
     """The files that a run brought into the ledger, in order."""
     found = home.execute(
