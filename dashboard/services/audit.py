@@ -21,6 +21,8 @@ class Audit:
         with self._home.connection() as connection:
             return rows.newest(connection, limit)
 
-    def verify(self) -> ChainReport:
-        with self._home.connection() as connection:
-            return rows.verify(connection)
+    def verify(self, kept_head: str | None = None) -> ChainReport:
+        """`kept_head`: the hash of a row that must be there, as an earlier check or the log told it."""
+        with self._home.transaction() as connection:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            return rows.verify(connection, kept_head)

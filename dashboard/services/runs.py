@@ -16,6 +16,7 @@ from dashboard.core.migration import Folder
 from dashboard.core.picture import NotReachable, Picture
 from dashboard.core.progress import Pace, RunRef, RunView, StoredEvent
 from dashboard.core.run import Order, Outcome, Problem, Result, StopQuestion
+from dashboard.postgres.connect import Connection
 from dashboard.postgres.home import audit, mirror
 from dashboard.postgres.home import runs as rows
 from dashboard.postgres.home.pool import Home
@@ -183,11 +184,13 @@ class Runs:
             with self._home.transaction() as connection:
                 ended = _with_earlier_attempts(begun, result, mirror.applied_in(connection, begun.run_id))
                 rows.close(connection, ended)
+                heads = _heads(connection, begun.environment)
         except RungError as fault:
             _log.warning("the end of a run waits for home", extra={"run_id": begun.run_id, "reason": str(fault)})
             time.sleep(_PAUSE)
             return False
         _log.info("run ended", extra={"run_id": begun.run_id, "outcome": ended.outcome.value})
+        _log.info("chain heads", extra={"run_id": begun.run_id, "environment": begun.environment, **heads})
         return True
 
     def _environment(self, name: str) -> Environment:
@@ -290,6 +293,12 @@ def _must_go_on(begun: rows.Begun, result: Result, scribe: Scribe, leave: Callab
     if result.outcome is Outcome.CANCELLED:
         return leave()
     return result.outcome is Outcome.BUSY and 1 < begun.attempt < LONGEST_WAIT
+
+
+def _heads(connection: Connection, environment: str) -> dict[str, str | None]:
+    """The newest hash of the audit and of the environment's history: whoever keeps the log can find rows cut off."""
+    newest = mirror.newest(connection, environment)
+    return {"audit_head": audit.head(connection), "history_head": newest.own_hash if newest else None}
 
 
 def _with_earlier_attempts(begun: rows.Begun, result: Result, in_history: tuple[str, ...]) -> Result:

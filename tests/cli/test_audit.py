@@ -30,6 +30,19 @@ def test_a_row_that_was_changed_is_named_and_ends_with_1(at_home: Checkout, in_h
     assert (document["ok"], document["first_bad_id"]) == (False, 1)
 
 
+def test_rows_cut_off_the_end_are_found_with_a_hash_that_was_kept(
+    at_home: Checkout, in_home: psycopg.Connection[Any]
+) -> None:
+    for name in ("lead", "second"):
+        at_home.rung("user", "add", f"{name}@example.com", code=0)
+    kept = at_home.rung("audit", "verify", "--json", code=0).json["head"]
+    at_home.rung("audit", "verify", "--head", kept.upper(), code=0)
+    in_home.execute("ALTER TABLE home.audit DISABLE TRIGGER audit_append_only")
+    in_home.execute("DELETE FROM home.audit WHERE id = 2")
+    assert "rows from 2 on were cut off" in at_home.rung("audit", "verify", "--head", kept, code=1).err
+    assert "64 digits" in at_home.rung("audit", "verify", "--head", kept[:-1], code=2).err
+
+
 def test_the_newest_comes_first(at_home: Checkout) -> None:
     assert "Nothing was done yet" in at_home.rung("audit", "list", code=0).out
     at_home.rung("user", "add", "lead@example.com", code=0)

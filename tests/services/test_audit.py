@@ -136,9 +136,26 @@ def test_a_change_past_the_trigger_is_named_by_its_row(
 def test_rows_cut_off_the_end_show_against_a_head_that_was_kept(audit: Audit, in_home: psycopg.Connection[Any]) -> None:
     fill(audit, 3)
     kept = audit.verify().head
+    assert kept
+    fill(audit, 2)
+    assert audit.verify(kept).ok
     in_home.execute("ALTER TABLE home.audit DISABLE TRIGGER audit_append_only")
-    in_home.execute("DELETE FROM home.audit WHERE id = 3")
-    assert audit.verify().head != kept
+    in_home.execute("DELETE FROM home.audit WHERE id >= 3")
+    assert audit.verify().ok
+    report = audit.verify(kept)
+    assert (report.ok, report.first_bad_id) == (False, 3)
+    assert f"no row has the hash {kept}: rows from 3 on were cut off" in report.what
+    fill(audit, 2)
+    assert not audit.verify(kept).ok
+
+
+def test_a_chain_that_is_broken_is_named_first_whatever_head_was_kept(
+    audit: Audit, in_home: psycopg.Connection[Any]
+) -> None:
+    fill(audit, 3)
+    in_home.execute("ALTER TABLE home.audit DISABLE TRIGGER audit_append_only")
+    in_home.execute("UPDATE home.audit SET who = 'me' WHERE id = 2")
+    assert audit.verify("0" * 64).first_bad_id == 2
 
 
 # --- it is written ---

@@ -1,8 +1,10 @@
 """What is done in the browser is in the audit, with the peer's address."""
 
+import pytest
 from flask import Flask
 
 from dashboard.bootstrap import Services
+from dashboard.core.run import Actor, ActorKind, Door, Order
 from tests.cast import Cast
 
 
@@ -28,3 +30,18 @@ def test_a_run_that_a_program_asks_for_is_told_with_its_token_and_address(
     assert (row.deed, row.address, row.environment) == ("run asked for", "127.0.0.1", "staging")
     assert "ci" in row.who
     assert token not in row.who
+
+
+def test_the_end_of_a_run_tells_the_log_the_heads_of_both_chains(
+    three: tuple[str, ...], services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    digest = services.compare.look("staging").plan.digest  # type: ignore[union-attr]  # it is reachable
+    order = Order(Actor(ActorKind.AGENT, "ci", Door.API), expected_digest=digest)
+    run_id = services.runs.ask("staging", order).run_id
+    with caplog.at_level("INFO", "rung.runs"):
+        services.runs.execute(run_id)
+    (line,) = [vars(one) for one in caplog.records if one.message == "chain heads"]
+    assert (line["run_id"], line["environment"]) == (run_id, "staging")
+    assert line["audit_head"] == services.audit.verify().head
+    assert services.audit.verify(line["audit_head"]).ok
+    assert line["history_head"] == services.history.verify("staging").head

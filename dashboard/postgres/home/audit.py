@@ -1,5 +1,7 @@
 """The audit, as rows: append-only, every row chained to the one before by a hash that the server computes."""
 
+from dataclasses import replace
+
 from psycopg import errors
 from psycopg.rows import class_row
 
@@ -86,8 +88,30 @@ def newest(home: Connection, limit: int) -> tuple[AuditRow, ...]:
         return tuple(cursor)
 
 
-def verify(home: Connection) -> ChainReport:
+def verify(home: Connection, kept_head: str | None = None) -> ChainReport:
     """Compute every hash anew and compare. Rows cut off the end show only against a head that was kept elsewhere."""
+    report = _verify(home)
+    if not report.ok or kept_head is None or _has(home, kept_head):
+        return report
+    missing = report.rows + 1
+    what = (
+        f"no row has the hash {kept_head}: rows from {missing} on were cut off the end,"
+        " or all of them were written anew after that hash was kept"
+    )
+    return replace(report, ok=False, first_bad_id=missing, what=what)
+
+
+def _has(home: Connection, own_hash: str) -> bool:
+    return home.execute("SELECT FROM home.audit WHERE own_hash = %s LIMIT 1", (own_hash,)).fetchone() is not None
+
+
+def head(home: Connection) -> str | None:
+    """The newest row's own hash; None where there is no row yet."""
+    row = home.execute("SELECT own_hash FROM home.audit ORDER BY id DESC LIMIT 1").fetchone()
+    return row[0] if row else None
+
+
+def _verify(home: Connection) -> ChainReport:
     rows, head, bad = home.execute(_VERIFY.encode()).fetchone() or (0, None, None)
     if bad is None:
         what = f"{rows} rows, each sealed and following the one before" if rows else "the audit is empty"
