@@ -25,6 +25,7 @@ class Deed(StrEnum):
     TOKEN_REVOKED = "token revoked"  # noqa: S105  # the name of an act
     RUN_ASKED_FOR = "run asked for"
     STOP_ASKED_FOR = "stop asked for"
+    REFUSED = "refused"
     RESOLVE_ASKED_FOR = "resolve asked for"
 
 

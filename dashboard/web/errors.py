@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act, who_may
+from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.errors import (
     ConfigurationError,
     EnvironmentFault,
@@ -55,6 +56,8 @@ def answer_errors(app: Flask) -> None:
 
 def _of_http(problem: HTTPException) -> AnyResponse:
     code = problem.code or 500
+    if code == 403:
+        _remember_refusal(problem.description or "")
     own_words = problem.description if type(problem).__module__.startswith("dashboard.") else None
     text = own_words or TEXTS.get(code) or HTTPStatus(code).phrase
     answer = _page(code, text, getattr(problem, "advice", ""))
@@ -69,6 +72,7 @@ def _of_ours(problem: RungError) -> AnyResponse:
     if code == 503:  # our own "not now"
         log.warning("not available: %s", problem)
     if isinstance(problem, NotAllowed):
+        _remember_refusal(str(problem))
         if is_api():
             return _page(code, f"{problem}.", "Make a token with a scope for it: `rung token add`.")
         act = next((act for act in Act if problem.what.startswith(str(act))), Act.LOOK)
@@ -77,6 +81,20 @@ def _of_ours(problem: RungError) -> AnyResponse:
     if code == 404:  # the page that is missing
         return _page(code, str(problem))
     return _page(code, str(problem), problem.advice, _heading(problem))
+
+
+def _remember_refusal(why: str) -> None:
+    """Of whoever is known: strangers are sent to sign in. It stays refused also where the audit takes no rows."""
+    asker = g.get("bearer") or g.get("visitor")
+    if asker is None:
+        return
+    source = Source(asker.who, request.remote_addr or "")
+    environment = (request.view_args or {}).get("name", "")
+    report = Report(Deed.REFUSED, source, environment, f"{request.method} {request.path}", "refused", why)
+    try:
+        current.services().audit.write(report)
+    except RungError as fault:
+        log.warning("a refusal could not be remembered: %s", fault)
 
 
 def _heading(problem: RungError) -> str:

@@ -1,5 +1,8 @@
 """What is done in the browser is in the audit, with the peer's address."""
 
+from typing import Any
+
+import psycopg
 import pytest
 from flask import Flask
 
@@ -45,3 +48,40 @@ def test_the_end_of_a_run_tells_the_log_the_heads_of_both_chains(
     assert line["audit_head"] == services.audit.verify().head
     assert services.audit.verify(line["audit_head"]).ok
     assert line["history_head"] == services.history.verify("staging").head
+
+
+def refused(services: Services) -> list[tuple[str, ...]]:
+    """Oldest first."""
+    rows = [row for row in reversed(services.audit.newest(100)) if row.deed == "refused"]
+    return [(row.who, row.address, row.environment, row.subject, row.outcome, row.detail) for row in rows]
+
+
+def test_each_refusal_is_told_once_with_who_and_what(
+    three: tuple[str, ...], app: Flask, cast: Cast, services: Services
+) -> None:
+    made = services.tokens.add("ci", ["read"], "a test")
+    path = "/api/v1/environments/staging/apply"
+    answer = app.test_client().post(path, json={}, headers={"Authorization": f"Bearer {made.token}"})
+    pages = [cast.viewer.post("/environments/staging/apply"), cast.operator.client.post("/environments/staging/apply")]
+    stranger = cast.anybody.client.post("/environments/staging/apply")
+    assert [one.status_code for one in (answer, *pages, stranger)] == [403, 403, 403, 401]
+    rows = refused(services)
+    place = ("127.0.0.1", "staging")
+    assert [row[:5] for row in rows] == [
+        (f"ci (token {made.id})", *place, f"POST {path}", "refused"),
+        (str(cast.viewer.email), *place, "POST /environments/staging/apply", "refused"),
+        (str(cast.operator.email), *place, "POST /environments/staging/apply", "refused"),
+    ]
+    assert all(row[5] for row in rows)
+    assert made.token not in str(rows)
+
+
+def test_it_stays_refused_where_the_audit_takes_no_rows(
+    three: tuple[str, ...], cast: Cast, services: Services, in_home: psycopg.Connection[Any]
+) -> None:
+    token = cast.viewer.token()
+    in_home.execute("CREATE TRIGGER shut BEFORE INSERT ON home.audit EXECUTE FUNCTION home.refuse_change()")
+    answer = cast.viewer.client.post("/environments/staging/apply", data={"csrf": token})
+    assert answer.status_code == 403
+    assert cast.viewer.get("/environments/staging").status_code == 200
+    assert refused(services) == []
