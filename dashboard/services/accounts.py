@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dashboard.core.access import EVERYWHERE, LinkPurpose, Role, Visitor
 from dashboard.core.audit import NOBODY, UNKNOWN, Deed, Report, Source
 from dashboard.core.errors import BadAccount, NotFound
+from dashboard.core.password import LONGEST, weakness
 from dashboard.postgres.home import accounts as rows
 from dashboard.postgres.home import audit
 from dashboard.postgres.home.pool import Home
@@ -16,8 +17,6 @@ from dashboard.postgres.home.pool import Home
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-SHORTEST = 8  # characters of a password
-LONGEST = 1024  # bytes of a password; hashing more would only keep the machine busy
 _LONGEST_EMAIL = 254
 _TOKEN_BYTES = 32
 _HASHING = threading.Semaphore(2)  # each takes 46 MiB and a core
@@ -37,12 +36,12 @@ class Accounts:
     def add(self, email: str, password: str | None, role: Role, *, by: Source = UNKNOWN) -> None:
         """Make an account with one role for all environments. Without a password only one-time links open it.
 
-        Raises BadAccount: the address is none, or taken; the password is too short or too long.
+        Raises BadAccount: the address is none, or taken; the password is too weak.
         """
         address = _normal(email)
         if not _looks_like_email(address):
             raise BadAccount(f"{email!r} is not an e-mail address")  # noqa: TRY003  # one of several reasons
-        hashed = None if password is None else _hash(password)
+        hashed = None if password is None else _hash(password, address)
         with self._home.transaction() as connection:
             account_id = rows.add(connection, address, hashed)
             if account_id is None:
@@ -61,7 +60,7 @@ class Accounts:
 
     def set_password(self, email: str, password: str, *, by: Source = UNKNOWN) -> None:
         """A new password; ends all sessions of the account. Raises NotFound, BadAccount."""
-        hashed = _hash(password)
+        hashed = _hash(password, _normal(email))
         with self._home.transaction() as connection:
             account = _found(rows.find(connection, _normal(email)), email)
             rows.set_password(connection, account.id, hashed)
@@ -218,11 +217,10 @@ def _nobodys_hash() -> str:
     return _hasher().hash(_token())
 
 
-def _hash(password: str) -> str:
-    if len(password) < SHORTEST:
-        raise BadAccount(f"its password has fewer than {SHORTEST} characters")  # noqa: TRY003  # one of several reasons
-    if len(password.encode()) > LONGEST:
-        raise BadAccount(f"its password has more than {LONGEST:,} bytes")  # noqa: TRY003  # one of several reasons
+def _hash(password: str, email: str) -> str:
+    why = weakness(password, email)
+    if why is not None:
+        raise BadAccount(why)
     with _HASHING:
         return _hasher().hash(password)
 
