@@ -1,5 +1,7 @@
 """The audit: one row for each act, append-only, chained; and nothing is done that it cannot remember."""
 
+import subprocess
+import sys
 import threading
 import uuid
 from typing import Any
@@ -181,6 +183,43 @@ def test_many_writers_at_once_make_one_chain(home: Home, audit: Audit) -> None:
     assert wrong == []
     report = audit.verify()
     assert (report.ok, report.rows) == (True, 50), report.what
+
+
+WRITER = """
+import sys
+from dashboard.core.audit import Deed, Report, Source
+from dashboard.core.environment import Secret
+from dashboard.postgres.home.pool import Home
+from dashboard.services.audit import Audit
+audit = Audit(Home(Secret(sys.stdin.readline().strip())))
+while True:
+    audit.write(Report(Deed.RUN_ASKED_FOR, Source("a process")))
+    print("one", flush=True)
+"""
+
+
+def test_processes_that_are_killed_while_they_write_leave_a_whole_chain(home: Home, audit: Audit) -> None:
+    assert home.environment.url
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = 0
+    for one in writers:
+        assert one.stdin
+        one.stdin.write(home.environment.url.reveal() + "\n")
+        one.stdin.flush()
+    for one in writers:
+        assert one.stdout
+        for _ in range(10):
+            told += one.stdout.readline() == "one\n"
+    for one in writers:
+        one.kill()
+        one.communicate()
+    fill(audit, 1)
+    report = audit.verify()
+    assert report.ok, report.what
+    assert report.rows > told == 30
 
 
 def test_every_act_on_accounts_leaves_exactly_one_row(audit: Audit, accounts: Accounts) -> None:
