@@ -33,9 +33,9 @@ def run_id(settings: Settings, services: Services, folder_path: Path, write: Wri
 def reader(
     browser: Browser, address: str, services: Services, run_id: str, request: pytest.FixtureRequest
 ) -> Iterator[Tab]:
-    """A viewer in Kathmandu with a telephone, in front of the history."""
+    """A viewer in Tokyo with a telephone, in front of the history."""
     context: BrowserContext = browser.new_context(
-        java_script_enabled=request.param, timezone_id="Asia/Kathmandu", viewport={"width": 360, "height": 800}
+        java_script_enabled=request.param, timezone_id="Asia/Tokyo", viewport={"width": 360, "height": 800}
     )
     page = context.new_page()
     complaints: list[str] = []
@@ -50,7 +50,7 @@ def reader(
 
 def test_days_are_the_readers_own_or_said_to_be_utc(reader: Tab, request: pytest.FixtureRequest) -> None:
     scripted = "no script" not in request.node.name
-    zone = "Asia/Kathmandu" if scripted else "UTC"
+    zone = "Asia/Tokyo" if scripted else "UTC"
     expect(reader.get_by_label("Time zone of the days")).to_have_value(zone)
     reader.get_by_label("From", exact=True).fill("2026-01-01")
     reader.get_by_role("button", name="Filter").click()
