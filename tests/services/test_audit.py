@@ -211,15 +211,16 @@ def test_processes_that_are_killed_while_they_write_leave_a_whole_chain(home: Ho
         one.stdin.flush()
     for one in writers:
         assert one.stdout
-        for _ in range(10):
+        for _ in range(100):
             told += one.stdout.readline() == "one\n"
+    assert [one.poll() for one in writers] == [None] * 3
     for one in writers:
         one.kill()
         one.communicate()
     fill(audit, 1)
     report = audit.verify()
     assert report.ok, report.what
-    assert report.rows > told == 30
+    assert report.rows > told == 300
 
 
 def test_every_act_on_accounts_leaves_exactly_one_row(audit: Audit, accounts: Accounts) -> None:
