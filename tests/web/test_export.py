@@ -137,7 +137,7 @@ def test_what_comes_in_while_a_file_is_read_is_not_in_it(
     first = next(found)
     in_home.execute(
         "UPDATE home.history SET finished_at = finished_at - interval '1 day', environment = 'late',"
-        " place = DEFAULT WHERE place = (SELECT min(place) FROM home.history)"
+        " place = DEFAULT WHERE place = (SELECT place FROM home.history ORDER BY finished_at LIMIT 1)"
     )
     rest = [one.row.environment for one in found]
     assert "late" not in [first.row.environment, *rest]
