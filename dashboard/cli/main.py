@@ -22,6 +22,7 @@ _COMMANDS = {
     "new": "Make the next migration file.",
     "migrate": "Run everything pending on an environment.",
     "check": "Show what would run; changes nothing.",
+    "rehearse": "Try what would run on a throwaway copy of the schema.",
     "start": "Migrate, then become the given server.",
     "resolve": "Decide about a file that stopped half-way, or was edited.",
     "status": "Compare the environments.",

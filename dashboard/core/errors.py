@@ -212,6 +212,15 @@ class EmbeddedServerFault(RungError):
 
 
 @dataclass(eq=False)
+class CannotRehearse(RungError):
+    """No copy of {environment}'s schema can be made: {reason}."""
+
+    environment: str
+    reason: str
+    advice = "The role needs SELECT on the catalog and USAGE on the schemas; the server here must not be older."
+
+
+@dataclass(eq=False)
 class DemoFault(RungError):
     """The demo cannot start: {reason}."""
 
