@@ -98,6 +98,17 @@ class Visitor:
         return bool(self.roles)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session in its owner's list. `name`: SHA-256 of its token, hex; does not open it."""
+
+    name: str
+    address: str
+    agent: str
+    created_at: datetime
+    seen_at: datetime
+
+
 # --- tokens ---
 
 

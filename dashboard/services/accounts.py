@@ -3,10 +3,11 @@
 import hashlib
 import secrets
 import threading
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dashboard.core.access import EVERYWHERE, LinkPurpose, Role, Visitor
+from dashboard.core.access import EVERYWHERE, LinkPurpose, OpenSession, Role, Visitor
 from dashboard.core.audit import NOBODY, UNKNOWN, Deed, Report, Source
 from dashboard.core.errors import BadAccount, NotFound
 from dashboard.core.password import LONGEST, weakness
@@ -17,6 +18,8 @@ from dashboard.postgres.home.pool import Home
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
+FRESH = timedelta(minutes=10)  # as long does a sign-in stand for a password
+NOT_PROVED = "The present password is not right, or the sign-in is too old. Nothing was changed."
 _LONGEST_EMAIL = 254
 _TOKEN_BYTES = 32
 _HASHING = threading.Semaphore(2)  # each takes 46 MiB and a core
@@ -77,8 +80,11 @@ class Accounts:
 
     # --- coming in ---
 
-    def sign_in(self, email: str, password: str, *, address: str = "") -> str | None:
-        """A new session's token; None for every reason alike. `address`: where the try came from, for the throttle."""
+    def sign_in(self, email: str, password: str, *, address: str = "", agent: str = "") -> str | None:
+        """A new session's token; None for every reason alike.
+
+        `address`: where the try came from, for the throttle; `agent`: what the browser calls itself.
+        """
         who = _who(email)
         with self._home.transaction() as connection:
             allowed = rows.begin_try(connection, who, address)
@@ -95,7 +101,7 @@ class Accounts:
             if renewed is not None:
                 rows.set_password(connection, account.id, renewed)
             token = _token()
-            rows.open_session(connection, account.id, _hash_token(token))
+            rows.open_session(connection, account.id, _hash_token(token), address, agent)
             audit.append(connection, Report(Deed.SIGN_IN, source))
         return token
 
@@ -121,7 +127,7 @@ class Accounts:
             audit.append(connection, Report(Deed.LINK_MADE, by, subject=_normal(email), detail=detail))
         return token
 
-    def redeem(self, token: str, *, address: str = "") -> str | None:
+    def redeem(self, token: str, *, address: str = "", agent: str = "") -> str | None:
         """A new session's token for a one-time link's; None when it is unknown, used or too old."""
         with self._home.transaction() as connection:
             account = rows.use_link(connection, _hash_token(token))
@@ -130,7 +136,7 @@ class Accounts:
                 return None
             account_id, email = account
             session_token = _token()
-            rows.open_session(connection, account_id, _hash_token(session_token))
+            rows.open_session(connection, account_id, _hash_token(session_token), address, agent)
             audit.append(connection, Report(Deed.LINK_REDEEMED, Source(email, address)))
         return session_token
 
@@ -169,6 +175,68 @@ class Accounts:
             ended = rows.end_sessions(connection, _found(rows.find(connection, _normal(email)), email).id)
             audit.append(connection, Report(Deed.SESSIONS_ENDED, by, subject=_normal(email), detail=f"{ended} of them"))
         return ended
+
+    # --- one's own account ---
+
+    def own(self, visitor: Visitor) -> tuple[tuple[OpenSession, ...], bool]:
+        """The open sessions of whoever is asking, and whether the account has a password."""
+        with self._home.connection() as connection:
+            account = _found(rows.find(connection, visitor.email), visitor.email)
+            return rows.sessions(connection, account.id), account.password_hash is not None
+
+    def end_own(self, visitor: Visitor, name: str | None, *, address: str = "") -> int:
+        """End that session of one's own, or (None) all but this one; how many were open."""
+        only = None if name is None else _session_named(name)
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, visitor.email), visitor.email)
+            but = bytes.fromhex(visitor.session) if name is None else b""
+            ended = rows.end_sessions(connection, account.id, but=but, only=only)
+            if ended:
+                source = Source(visitor.email, address)
+                detail = f"{ended} of them"
+                audit.append(connection, Report(Deed.SESSIONS_ENDED, source, subject=visitor.email, detail=detail))
+        return ended
+
+    def change_password(self, visitor: Visitor, present: str, new: str, *, address: str = "") -> str | None:
+        """Set one's own password and end all other sessions; or why not, as a sentence.
+
+        Where there is no password yet, a sign-in of the last minutes stands for the present one.
+        """
+        why = weakness(new, visitor.email)
+        if why is not None:
+            return f"{why[0].upper()}{why[1:]}."
+        if not self._is_proved(visitor, present, address):
+            return NOT_PROVED
+        hashed = _hash(new, visitor.email)
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, visitor.email), visitor.email)
+            rows.set_password(connection, account.id, hashed)
+            rows.end_sessions(connection, account.id, but=bytes.fromhex(visitor.session))
+            rows.forget_failures(connection, _who(visitor.email), address)
+            audit.append(
+                connection, Report(Deed.PASSWORD_CHANGED, Source(visitor.email, address), subject=visitor.email)
+            )
+        return None
+
+    def _is_proved(self, visitor: Visitor, present: str, address: str) -> bool:
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, visitor.email), visitor.email)
+            if account.password_hash is None:
+                return visitor.now - visitor.signed_in_at <= FRESH
+            allowed = rows.begin_try(connection, _who(visitor.email), address)
+        if allowed and _fits(present, account.password_hash):
+            return True
+        with self._home.transaction() as connection:
+            source = Source(visitor.email, address)
+            audit.append(connection, Report(Deed.PASSWORD_CHANGED, source, subject=visitor.email, outcome="refused"))
+        return False
+
+
+def _session_named(name: str) -> bytes:
+    try:
+        return bytes.fromhex(name)
+    except ValueError:
+        return b"none"
 
 
 def _normal(email: str) -> str:

@@ -5,6 +5,7 @@ from flask import Flask
 
 from dashboard.bootstrap import Services
 from dashboard.web import (
+    account,
     api,
     assets,
     environment,
@@ -24,7 +25,7 @@ from dashboard.web.pieces import readable
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
-PAGES = (matrix, environment, migration, run, printed, history, export, signin, health, api)
+PAGES = (matrix, environment, migration, run, printed, history, export, signin, account, health, api)
 
 
 def create_app(services: Services) -> Flask:

@@ -67,7 +67,7 @@ def frame(title: str, *, icon: str = "favicon.svg") -> Frame:
 
 
 def _links() -> tuple[Link, ...]:
-    pages = (("Ladder", "matrix.show"), ("History", "history.show"))
+    pages = (("Ladder", "matrix.show"), ("History", "history.show"), ("Account", "account.show"))
     return tuple(Link(text, url_for(endpoint), request.endpoint == endpoint) for text, endpoint in pages)
 
 

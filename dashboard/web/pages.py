@@ -650,6 +650,34 @@ class SignInPage:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnSession:
+    """A session in its owner's list. `name`: what a form calls it; `this`: the one that is looking."""
+
+    name: str
+    browser: str
+    agent: str
+    address: str
+    since: Moment
+    seen: Moment
+    this: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """`failed`, `done`: how the last form went."""
+
+    frame: Frame
+    email: str
+    roles: tuple[str, ...]
+    sessions: tuple[OwnSession, ...]
+    summary: str
+    has_password: bool
+    advice: str
+    failed: str | None
+    done: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LinkPage:
     frame: Frame
     action: str

@@ -47,7 +47,7 @@ def sign_in() -> AnyResponse:
     wait = accounts.wait(email, address=request.remote_addr or "")
     if wait > 0:
         raise Throttled(retry_after=math.ceil(wait))
-    token = accounts.sign_in(email, password, address=request.remote_addr or "")
+    token = accounts.sign_in(email, password, address=request.remote_addr or "", agent=request.user_agent.string)
     return _form(email, WRONG, 401) if token is None else _enter(token, safe_next(request.args.get("next")))
 
 
@@ -63,7 +63,8 @@ def show_link(token: str) -> AnyResponse:
 @open_to_all
 def redeem(token: str) -> AnyResponse:
     check_token(guest_secret(current.site()))
-    session = current.services().accounts.redeem(token, address=request.remote_addr or "")
+    accounts = current.services().accounts
+    session = accounts.redeem(token, address=request.remote_addr or "", agent=request.user_agent.string)
     return _form(failed=SPENT, status=401) if session is None else _enter(session, url_for("matrix.show"))
 
 

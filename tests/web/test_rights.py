@@ -31,6 +31,9 @@ MAY = {
     "export.as_csv": LOOKERS,
     "export.as_json": LOOKERS,
     "signin.sign_out": LOOKERS,
+    "account.show": LOOKERS,
+    "account.change_password": LOOKERS,  # each their own
+    "account.end_session": LOOKERS,
 }
 TOKENS = {
     "api.status": {"read", "plan:staging", "apply:staging", "force:staging"},

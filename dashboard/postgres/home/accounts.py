@@ -6,9 +6,11 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
+from dashboard.core.access import OpenSession
 from dashboard.postgres.connect import Connection
 
 IDLE, ABSOLUTE = "30 minutes", "8 hours"  # of a session
+LONGEST_AGENT = 300  # characters
 FORGET = "30 days"  # ended sessions, used links
 
 
@@ -91,9 +93,28 @@ def set_role(home: Connection, account_id: str, environment: str, role: str | No
     )
 
 
-def open_session(home: Connection, account_id: str, token_hash: bytes) -> None:
-    home.execute("INSERT INTO home.session (token_hash, account_id) VALUES (%s, %s)", (token_hash, account_id))
+def open_session(home: Connection, account_id: str, token_hash: bytes, address: str, agent: str) -> None:
+    home.execute(
+        "INSERT INTO home.session (token_hash, account_id, address, agent) VALUES (%s, %s, %s, %s)",
+        (token_hash, account_id, address, agent.replace("\0", "")[:LONGEST_AGENT]),
+    )
     home.execute("DELETE FROM home.session WHERE created_at < pg_catalog.now() - %s::interval", (FORGET,))
+
+
+def sessions(home: Connection, account_id: str) -> tuple[OpenSession, ...]:
+    """Those that still open pages, the one seen last first."""
+    with home.cursor(row_factory=class_row(OpenSession)) as cursor:
+        cursor.execute(
+            """
+            SELECT pg_catalog.encode(token_hash, 'hex') AS name, address, agent, created_at, seen_at
+              FROM home.session
+             WHERE account_id = %s AND ended_at IS NULL
+               AND seen_at > pg_catalog.now() - %s::interval AND created_at > pg_catalog.now() - %s::interval
+             ORDER BY seen_at DESC, token_hash
+            """,
+            (account_id, IDLE, ABSOLUTE),
+        )
+        return tuple(cursor)
 
 
 def session(home: Connection, token_hash: bytes) -> Session | None:
@@ -128,10 +149,12 @@ def end_session(home: Connection, token_hash: bytes) -> str | None:
     return row[0] if row else None
 
 
-def end_sessions(home: Connection, account_id: str) -> int:
-    """How many were open."""
+def end_sessions(home: Connection, account_id: str, *, but: bytes = b"", only: bytes | None = None) -> int:
+    """How many were open. `but`: this one goes on. `only`: no other than this one."""
     return home.execute(
-        "UPDATE home.session SET ended_at = pg_catalog.now() WHERE account_id = %s AND ended_at IS NULL", (account_id,)
+        "UPDATE home.session SET ended_at = pg_catalog.now() WHERE account_id = %s AND ended_at IS NULL"
+        " AND token_hash <> %s AND (%s::bytea IS NULL OR token_hash = %s)",
+        (account_id, but, only, only),
     ).rowcount
 
 
