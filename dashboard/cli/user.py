@@ -9,14 +9,15 @@ import click
 
 from dashboard.cli.asked import options, person, settings_of
 from dashboard.cli.shown import complain, say, say_json, table
-from dashboard.core.access import EVERYWHERE, Role
+from dashboard.core.access import EVERYWHERE, LinkPurpose, Role
 from dashboard.core.audit import Source
-from dashboard.core.words import absolute
+from dashboard.core.words import absolute, count
 
 if TYPE_CHECKING:
     from dashboard.services.accounts import Accounts
 
 _USUAL = "http://127.0.0.1:8000"  # where `rung serve` listens, if nothing else is said
+_INVITED, _RESET = 3 * 24 * 60, 60  # minutes for which a link is good
 _ROLES = click.Choice([role.value for role in Role])
 
 
@@ -56,10 +57,57 @@ def add(email: str, role: str, config: Path | None, directory: Path | None, *, p
 )  # fmt: skip
 @options(json=False)
 def link(email: str, minutes: int, config: Path | None, directory: Path | None) -> None:
-    accounts, address = _accounts(config, directory)
+    _say_link(_accounts(config, directory), email, LinkPurpose.SIGN_IN, minutes)
+
+
+@user.command(help="Make an account and print the link that opens it, once, within three days.")
+@click.argument("email")
+@click.option("--role", type=_ROLES, default=Role.VIEWER.value, show_default=True, help="On all environments.")
+@options(json=False)
+def invite(email: str, role: str, config: Path | None, directory: Path | None) -> None:
+    found = _accounts(config, directory)
+    found[0].add(email, None, Role(role), by=_me())
+    _say_link(found, email, LinkPurpose.INVITE, _INVITED)
+
+
+@user.command(help="Take the password away, end all sessions, and print a link to set a new one within an hour.")
+@click.argument("email")
+@options(json=False)
+def reset(email: str, config: Path | None, directory: Path | None) -> None:
+    found = _accounts(config, directory)
+    found[0].take_password(email, by=_me())
+    _say_link(found, email, LinkPurpose.RESET, _RESET)
+
+
+def _say_link(found: "tuple[Accounts, str]", email: str, purpose: LinkPurpose, minutes: int) -> None:
+    accounts, address = found
     if address == _USUAL:
         complain("The dashboard is somewhere else? Set public_url in rung.toml, or RUNG_PUBLIC_URL.")
-    say(f"{address}/sign-in/link/{accounts.make_link(email, minutes=minutes, by=_me())}")
+    say(f"{address}/sign-in/link/{accounts.make_link(email, purpose, minutes, by=_me())}")
+
+
+@user.command(help="Let an account in no longer; ends its sessions and links at once.")
+@click.argument("email")
+@options(json=False)
+def disable(email: str, config: Path | None, directory: Path | None) -> None:
+    _accounts(config, directory)[0].set_enabled(email, enabled=False, by=_me())
+    say(f"{email} may not come in any longer. Again: rung user enable {email}")
+
+
+@user.command(help="Let a disabled account in again.")
+@click.argument("email")
+@options(json=False)
+def enable(email: str, config: Path | None, directory: Path | None) -> None:
+    _accounts(config, directory)[0].set_enabled(email, enabled=True, by=_me())
+    say(f"{email} may come in again.")
+
+
+@user.command("sign-out", help="End all sessions of an account.")
+@click.argument("email")
+@options(json=False)
+def sign_out(email: str, config: Path | None, directory: Path | None) -> None:
+    ended = _accounts(config, directory)[0].sign_out_everywhere(email, by=_me())
+    say(f"{email} is signed out everywhere: {count(ended, 'session')}.")
 
 
 @user.command("list", help="Show who may come in, and as what.")
@@ -81,11 +129,16 @@ def _roles(roles: Mapping[str, str]) -> str:
     return ", ".join(parts) or "none"
 
 
-@user.command(help="Give an account another role.")
+@user.command(help="Give an account another role; `none` takes it away.")
 @click.argument("email")
-@click.argument("role", type=_ROLES)
+@click.argument("role", type=click.Choice([*(role.value for role in Role), "none"]))
+@click.option("--env", "environment", default=EVERYWHERE, metavar="NAME", help="Only on this one; otherwise on all.")
 @options(json=False)
-def role(email: str, role: str, config: Path | None, directory: Path | None) -> None:
+def role(email: str, role: str, environment: str, config: Path | None, directory: Path | None) -> None:
+    if environment != EVERYWHERE:
+        settings_of(config, directory).environment(environment)
+    given = None if role == "none" else Role(role)
     accounts, _ = _accounts(config, directory)
-    accounts.set_role(email, Role(role), by=_me())
-    say(f"{email} is {role} from now on.")
+    accounts.set_role(email, given, environment, by=_me())
+    where = "" if environment == EVERYWHERE else f" on {environment}"
+    say(f"{email} is {role} from now on{where}." if given else f"{email} has no role of its own{where} from now on.")

@@ -17,6 +17,8 @@ class Deed(StrEnum):
     LINK_REDEEMED = "link redeemed"
     LINK_REFUSED = "link refused"
     ACCOUNT_ADDED = "account added"
+    ACCOUNT_DISABLED = "account disabled"
+    ACCOUNT_ENABLED = "account enabled"
     ROLE_CHANGED = "role changed"
     PASSWORD_CHANGED = "password changed"  # noqa: S105  # the name of an act
     SESSIONS_ENDED = "sessions ended"

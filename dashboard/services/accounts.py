@@ -78,6 +78,28 @@ class Accounts:
             detail = f"{role or 'no role'} on {'all' if environment == EVERYWHERE else environment}"
             audit.append(connection, Report(Deed.ROLE_CHANGED, by, subject=_normal(email), detail=detail))
 
+    def take_password(self, email: str, *, by: Source = UNKNOWN) -> None:
+        """From now on only a new one-time link opens the account; ends sessions and older links. Raises NotFound."""
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, _normal(email)), email)
+            rows.set_password(connection, account.id, None)
+            rows.end_sessions(connection, account.id)
+            rows.spoil_links(connection, account.id)
+            detail = "taken away, for a reset"
+            audit.append(connection, Report(Deed.PASSWORD_CHANGED, by, subject=_normal(email), detail=detail))
+
+    def set_enabled(self, email: str, *, enabled: bool, by: Source = UNKNOWN) -> None:
+        """Let an account in or not; not also ends its sessions and links at once. Raises NotFound."""
+        deed = Deed.ACCOUNT_ENABLED if enabled else Deed.ACCOUNT_DISABLED
+        with self._home.transaction() as connection:
+            account_id = rows.set_enabled(connection, _normal(email), enabled=enabled)
+            if account_id is None:
+                raise NotFound("account", email)
+            if not enabled:
+                rows.end_sessions(connection, account_id)
+                rows.spoil_links(connection, account_id)
+            audit.append(connection, Report(deed, by, subject=_normal(email)))
+
     # --- coming in ---
 
     def sign_in(self, email: str, password: str, *, address: str = "", agent: str = "") -> str | None:

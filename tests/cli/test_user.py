@@ -1,5 +1,7 @@
 import re
+from typing import Any
 
+import psycopg
 import pytest
 
 from dashboard.core.environment import Secret
@@ -67,3 +69,34 @@ def test_a_link_is_an_address_of_the_dashboard(at_home: Checkout) -> None:
     told = at_home.rung("user", "link", "lead@example.com", code=0)
     assert told.out.startswith("https://rung.example.com/sign-in/")
     assert told.err == ""
+
+
+def test_an_invitation_a_reset_and_the_end_of_an_account(at_home: Checkout, in_home: psycopg.Connection[Any]) -> None:
+    invited = at_home.rung("user", "invite", "lead@example.com", "--role", "operator", code=0)
+    assert re.fullmatch(r"http://127\.0\.0\.1:8000/sign-in/link/[\w-]{43}\n", invited.out)
+    in_home.execute("UPDATE home.account SET password_hash = 'x'")
+    at_home.rung("user", "reset", "lead@example.com", code=0)
+    assert in_home.execute("SELECT password_hash FROM home.account").fetchall() == [(None,)]
+    links = "SELECT purpose, used_at IS NULL FROM home.link ORDER BY created_at"
+    assert in_home.execute(links).fetchall() == [("invite", False), ("reset", True)]
+    at_home.rung("user", "disable", "lead@example.com", code=0)
+    assert in_home.execute(links).fetchall() == [("invite", False), ("reset", False)]
+    assert "nothing: disabled" in at_home.rung("user", "list", code=0).out
+    assert at_home.rung("user", "link", "lead@example.com").code == 2
+    at_home.rung("user", "enable", "lead@example.com", code=0)
+    assert "0 sessions" in at_home.rung("user", "sign-out", "lead@example.com", code=0).out
+    deeds = in_home.execute("SELECT deed FROM home.audit ORDER BY id").fetchall()
+    assert [deed for (deed,) in deeds] == [
+        "account added", "link made", "password changed", "link made", "account disabled", "account enabled",
+        "sessions ended",
+    ]  # fmt: skip
+
+
+def test_a_role_for_one_environment_is_given_and_taken(at_home: Checkout) -> None:
+    at_home.rung("user", "add", "lead@example.com", code=0)
+    assert at_home.rung("user", "role", "lead@example.com", "admin", "--env", "nowhere").code == 2
+    at_home.rung("user", "role", "lead@example.com", "admin", "--env", "local", code=0)
+    assert at_home.rung("user", "list", "--json", code=0).json[0]["roles"] == {"*": "viewer", "local": "admin"}
+    at_home.rung("user", "role", "lead@example.com", "none", "--env", "local", code=0)
+    at_home.rung("user", "role", "lead@example.com", "none", code=0)
+    assert at_home.rung("user", "list", "--json", code=0).json[0]["roles"] == {}

@@ -77,7 +77,17 @@ def everybody(home: Connection) -> tuple[Person, ...]:
         return tuple(cursor)
 
 
-def set_password(home: Connection, account_id: str, password_hash: str) -> None:
+def set_enabled(home: Connection, email: str, *, enabled: bool) -> str | None:
+    """The id of the account; None where there is none."""
+    row = home.execute(
+        "UPDATE home.account SET disabled_at = CASE WHEN %s THEN NULL ELSE coalesce(disabled_at, pg_catalog.now()) END"
+        " WHERE email = %s RETURNING id::text",
+        (enabled, email),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def set_password(home: Connection, account_id: str, password_hash: str | None) -> None:
     home.execute("UPDATE home.account SET password_hash = %s WHERE id = %s", (password_hash, account_id))
 
 
@@ -165,6 +175,13 @@ def add_link(home: Connection, account_id: str, token_hash: bytes, purpose: str,
         (token_hash, account_id, purpose, seconds),
     )
     home.execute("DELETE FROM home.link WHERE expires_at < pg_catalog.now() - %s::interval", (FORGET,))
+
+
+def spoil_links(home: Connection, account_id: str) -> None:
+    """No link made before works any longer."""
+    home.execute(
+        "UPDATE home.link SET used_at = pg_catalog.now() WHERE account_id = %s AND used_at IS NULL", (account_id,)
+    )
 
 
 def use_link(home: Connection, token_hash: bytes) -> tuple[str, str] | None:
