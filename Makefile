@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup setup-dev demo test test-full soak lint format mutants bench lock clean
+.PHONY: help setup setup-dev demo test test-full soak lint format rules mutants bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -49,6 +49,9 @@ test-full: lint ## the same and everything slow: kill sweeps, every fault, sever
 
 soak: .venv/.dev ## runners killed at random moments: make soak KILLS=200 SECONDS=900 SEED=1
 	@$(BIN)/python -m tests.sweep.soak --kills $(or $(KILLS),200) --seconds $(or $(SECONDS),900) $(if $(SEED),--seed $(SEED))
+
+rules: .venv/.dev ## write docs/rules from the rules and their examples
+	$(BIN)/python -m tests.rule_pages
 
 mutants: .venv/.dev ## plant defects in copies of the runner, and count those that the tests notice
 	$(BIN)/python -m tests.mutants.harness $(ARGS)

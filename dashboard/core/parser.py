@@ -15,7 +15,7 @@ Tried with postgast 0.2 (libpg_query 18); what this room knows, so that others n
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -191,3 +191,24 @@ def _shallow(sql: str) -> bool:
 def _longest_chain(text: str) -> int:
     """The most operators between two commas; short parts are guessed, which is quicker."""
     return max(len(_NESTING.findall(part)) if len(part) > 40 else len(part) // 2 for part in text.split(","))
+
+
+def write(node: Node, change: Callable[[Any], None]) -> str:
+    """A statement as SQL once more, after `change` was made to a copy of its message; on one line, and ends in `;`.
+
+    `change` may set plain values and take items out of lists: the C code behind it trusts whatever else it is given.
+    """
+    from postgast import deparse
+    from postgast.pg_query_pb2 import ParseResult
+
+    result = ParseResult()
+    statement = result.stmts.add().stmt
+    copy = getattr(statement, _field_of(statement, node.type))
+    copy.CopyFrom(node.message)
+    change(copy)
+    return f"{deparse(result)};"
+
+
+def _field_of(message: Any, node_type: str) -> str:
+    fields = message.DESCRIPTOR.fields
+    return str(next(field.name for field in fields if field.message_type and field.message_type.name == node_type))

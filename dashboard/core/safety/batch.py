@@ -11,6 +11,11 @@ from dashboard.core.tree import Node, find
 Path = tuple[str, ...]  # the parts of a name as they stand in the file
 Key = tuple[str, str]  # schema and name
 _TEMPORARY = "pg_temp"
+_MILD = frozenset(
+    {"AT_ValidateConstraint", "AT_SetStatistics", "AT_SetOptions", "AT_ResetOptions", "AT_SetRelOptions"}
+)  # of ALTER TABLE: under these others can write
+
+_SHARE = 5  # the number of the weakest lock that stops writers
 
 KINDS = {
     "OBJECT_TABLE": "relation",
@@ -20,6 +25,7 @@ KINDS = {
     "OBJECT_SEQUENCE": "relation",
     "OBJECT_TYPE": "type",
     "OBJECT_DOMAIN": "type",
+    "OBJECT_INDEX": "index",
     "OBJECT_SCHEMA": "schema",
     "OBJECT_EXTENSION": "extension",
 }
@@ -43,6 +49,7 @@ class Batch:
         self._unknown = itertools.count(1)
         self._certain = True
         self._temporary = False  # whether this file made temporary tables
+        self._locked: set[Key] = set()  # tables that the file's transaction holds a strong lock on
 
     # --- questions ---
 
@@ -68,12 +75,17 @@ class Batch:
         """Whether this file prepared a statement of that name."""
         return name in self._prepared
 
+    def is_locked(self, relation: Node) -> bool:
+        """Whether an earlier statement of this file's transaction took a lock that stops writers of a table."""
+        return self._key("relation", path_of(relation)) in self._locked
+
     # --- what happens ---
 
     def begin_file(self, *, transactional: bool) -> None:
         """The next file starts in a fresh session: no temporary tables, no prepared statements, the usual path."""
         self._transactional = transactional
         self._prepared.clear()
+        self._locked.clear()
         if self._temporary:  # looking through all that is new once per file is slow where files are many
             self._forget_inside(_TEMPORARY)
         self._temporary = False
@@ -148,6 +160,17 @@ class Batch:
         if tree.into_clause is not None:
             self._create_relation(tree.into_clause.rel, tree.into_clause.on_commit)
 
+    def _create_index(self, tree: Node) -> None:
+        table = self._key("relation", path_of(tree.relation))
+        if self._transactional and not tree.concurrent:
+            self._locked.add(table)
+        if tree.idxname and not tree.if_not_exists:  # it lies in the schema of its table
+            self._make("index", (table[0], tree.idxname))
+
+    def _lock(self, tree: Node) -> None:
+        if self._transactional and tree.mode >= _SHARE:
+            self._locked |= {self._key("relation", path_of(relation)) for relation in tree.relations}
+
     def _create_view(self, tree: Node) -> None:
         self._create_relation(tree.view, unsure=tree.replace)
 
@@ -220,6 +243,8 @@ class Batch:
         if tree.objtype not in KINDS:
             return
         table = self._key("relation", path_of(tree.relation))
+        if self._transactional and any(command.subtype not in _MILD for command in tree.cmds):
+            self._locked.add(table)
         for command in tree.cmds:
             definition = command.get("def")
             match command.subtype:
@@ -266,6 +291,8 @@ class Batch:
         "DeallocateStmt": _deallocate,
         "DiscardStmt": _discard,
         "DropStmt": _drop,
+        "IndexStmt": _create_index,
+        "LockStmt": _lock,
         "PrepareStmt": _prepare,
         "RenameStmt": _rename_thing,
         "SelectStmt": _select_into,

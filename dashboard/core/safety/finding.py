@@ -18,6 +18,11 @@ class RiskClass(StrEnum):
     HYGIENE = "hygiene"  # legal and safe, likely to be regretted
 
 
+STOPPING = frozenset({RiskClass.DESTRUCTIVE, RiskClass.OPAQUE, RiskClass.WILL_FAIL})
+"""The classes whose findings stop a run. The others are shown: how long others wait, and which code still runs, the
+parse tree alone cannot tell."""
+
+
 class Source(StrEnum):
     """Which knowledge a finding rests on."""
 
@@ -38,6 +43,7 @@ class Finding:
     what: what happens, or would be lost, as a sentence: "drops column legacy_role of table users with all its values".
     safer: the safer way, ready to follow; may hold several lines.
     blocks: whether the gate stops before this file.
+    acknowledged: the reason why its author accepts it, from a line `-- rung: allow …`; empty where nobody did.
 
     """
 
@@ -49,6 +55,7 @@ class Finding:
     safer: str
     blocks: bool
     source: Source = Source.PARSED
+    acknowledged: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,7 @@ def _finding(rule: Rule, remark: Remark, statement: Statement, node: Node | None
         statement=statement.in_brief,
         what=remark.what,
         safer=remark.safer or rule.safer,
-        blocks=rule.blocks,
+        blocks=rule.blocks and remark.certain,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dashboard.core.safety.batch import Batch
-from dashboard.core.safety.finding import RiskClass
+from dashboard.core.safety.finding import STOPPING, RiskClass
 from dashboard.core.tree import Node
 
 DYNAMIC = "(dynamic SQL)"
@@ -22,12 +22,35 @@ class Remark:
     what: what happens or is lost, without a subject: "drops column legacy_role of table users with all its values".
     safer: the safer way for exactly this case; None: the rule's own.
     at: the node whose line it belongs to; None: the node that was judged.
+    certain: False where the rows or the server decide whether it comes true; then it stops nothing.
 
     """
 
     what: str
     safer: str | None = None
     at: Node | None = None
+    certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the server does while it executes the rule's bad example; the oracle tests compare it with real servers.
+
+    Attributes
+    ----------
+    lock: the strongest lock on a table or view that was there before, as `pg_locks` calls it.
+    scans: whether a table that was there before is read in full.
+    rewrites: whether a table that was there before gets a new file.
+    fails: the SQLSTATE of the error; empty where it goes through.
+    since: the first major version that knows the example's syntax.
+
+    """
+
+    lock: str = ""
+    scans: bool = False
+    rewrites: bool = False
+    fails: str = ""
+    since: int = 12
 
 
 Judge = Callable[[Node, Batch], Iterable[Remark]]
@@ -43,6 +66,7 @@ class Rule:
     on: types of the nodes that `judge` gets to see, wherever the migration executes them.
     about: what it looks for, what it leaves alone, and why; for the documentation.
     safer: the safer way, ready to follow.
+    claim: what the server does with the bad example, where the rule speaks of locks, scans, rewrites or failure.
 
     """
 
@@ -52,4 +76,9 @@ class Rule:
     judge: Judge
     about: str
     safer: str
-    blocks: bool = True
+    claim: Claim | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether its findings stop a run."""
+        return self.risk in STOPPING

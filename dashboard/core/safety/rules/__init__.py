@@ -1,12 +1,14 @@
 """All rules, one file per family. This is the one place where a family is registered."""
 
 from dashboard.core.safety.rule import Rule
-from dashboard.core.safety.rules import columns, dropping, opaque, records, rows, session
+from dashboard.core.safety.rules import columns, constraints, dropping, indexes, opaque, records, rows, session
 
 RULES: tuple[Rule, ...] = (
     *dropping.RULES,
     *rows.RULES,
     *columns.RULES,
+    *indexes.RULES,
+    *constraints.RULES,
     *opaque.RULES,
     *session.RULES,
     *records.RULES,

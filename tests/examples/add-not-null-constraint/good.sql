@@ -1,0 +1,1 @@
+ALTER TABLE users ADD CONSTRAINT users_age_not_null NOT NULL age NOT VALID;

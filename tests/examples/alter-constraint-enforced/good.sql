@@ -1,0 +1,1 @@
+ALTER TABLE members ALTER CONSTRAINT members_team_fkey NOT ENFORCED;

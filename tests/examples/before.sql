@@ -1,0 +1,26 @@
+-- What the databases of the oracle tests hold before an example runs.
+CREATE TABLE teams (id integer PRIMARY KEY, name text);
+INSERT INTO teams VALUES (1, 'one'), (2, 'two');
+CREATE TABLE users (id integer PRIMARY KEY, email text, name varchar(50), age integer, role text, team_id integer);
+INSERT INTO users SELECT n, n || '@example.org', 'n' || n, n, 'member', 1 FROM generate_series(1, 50) AS n;
+CREATE INDEX users_age ON users (age);
+CREATE TABLE orders (id integer NOT NULL, user_id integer, total numeric(10, 2), note text DEFAULT '');
+INSERT INTO orders SELECT n, n, n, 'note' FROM generate_series(1, 50) AS n;
+CREATE UNIQUE INDEX orders_number ON orders (id);
+ALTER TABLE orders ADD CONSTRAINT orders_total_check CHECK (total >= 0) NOT VALID;
+CREATE TABLE bookings (id integer GENERATED ALWAYS AS IDENTITY, during tsrange);
+INSERT INTO bookings (during) VALUES ('[2026-01-01, 2026-01-02)');
+CREATE MATERIALIZED VIEW totals AS SELECT user_id, sum(total) AS total FROM orders GROUP BY user_id;
+CREATE UNIQUE INDEX totals_user ON totals (user_id);
+CREATE VIEW adults AS SELECT id, name FROM users WHERE age > 17;
+CREATE DOMAIN percent AS integer;
+ALTER DOMAIN percent ADD CONSTRAINT percent_high CHECK (VALUE <= 100) NOT VALID;
+CREATE TABLE scores (id integer, score percent);
+INSERT INTO scores VALUES (1, 50);
+CREATE TYPE mood AS ENUM ('sad', 'happy');
+CREATE TABLE moods (id integer, mood mood);
+INSERT INTO moods VALUES (1, 'sad');
+CREATE TABLE events (id integer NOT NULL, day date NOT NULL) PARTITION BY RANGE (day);
+CREATE TABLE events_2025 PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE events_2026 (id integer NOT NULL, day date NOT NULL);
+INSERT INTO events_2026 VALUES (1, '2026-02-03');

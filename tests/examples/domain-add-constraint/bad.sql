@@ -1,0 +1,1 @@
+ALTER DOMAIN percent ADD CONSTRAINT percent_low CHECK (VALUE >= 0);

@@ -1,0 +1,1 @@
+ALTER DOMAIN percent VALIDATE CONSTRAINT percent_high;

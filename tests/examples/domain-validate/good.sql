@@ -1,0 +1,1 @@
+ALTER DOMAIN percent DROP CONSTRAINT percent_high;
