@@ -15,6 +15,7 @@ from dashboard.web import (
     history,
     matrix,
     migration,
+    people,
     printed,
     run,
     security,
@@ -25,7 +26,7 @@ from dashboard.web.pieces import readable
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
-PAGES = (matrix, environment, migration, run, printed, history, export, signin, account, health, api)
+PAGES = (matrix, environment, migration, run, printed, history, export, signin, account, people, health, api)
 
 
 def create_app(services: Services) -> Flask:

@@ -67,7 +67,13 @@ def frame(title: str, *, icon: str = "favicon.svg") -> Frame:
 
 
 def _links() -> tuple[Link, ...]:
-    pages = (("Ladder", "matrix.show"), ("History", "history.show"), ("Account", "account.show"))
+    pages: tuple[tuple[str, str], ...] = (
+        ("Ladder", "matrix.show"),
+        ("History", "history.show"),
+        ("Account", "account.show"),
+    )
+    if visitor().may(Act.MANAGE):
+        pages = (*pages[:-1], ("People", "people.show"), pages[-1])
     return tuple(Link(text, url_for(endpoint), request.endpoint == endpoint) for text, endpoint in pages)
 
 

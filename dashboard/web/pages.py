@@ -678,6 +678,32 @@ class AccountPage:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonRow:
+    """An account in the admins' list. `own`: of the admin who is looking, and not to be changed here."""
+
+    email: str
+    roles: tuple[str, ...]
+    way: str
+    since: Moment
+    disabled: bool
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeoplePage:
+    """`link`: a one-time address that is shown this once."""
+
+    frame: Frame
+    people: tuple[PersonRow, ...]
+    roles: tuple[str, ...]
+    environments: tuple[str, ...]
+    typed: str
+    failed: str | None
+    done: str | None
+    link: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LinkPage:
     frame: Frame
     action: str

@@ -31,6 +31,11 @@ MAY = {
     "export.as_csv": LOOKERS,
     "export.as_json": LOOKERS,
     "signin.sign_out": LOOKERS,
+    "people.show": {Role.ADMIN},
+    "people.invite": {Role.ADMIN},
+    "people.reset": {Role.ADMIN},
+    "people.change_role": {Role.ADMIN},
+    "people.admit": {Role.ADMIN},
     "account.show": LOOKERS,
     "account.change_password": LOOKERS,  # each their own
     "account.end_session": LOOKERS,

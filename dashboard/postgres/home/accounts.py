@@ -30,6 +30,7 @@ class Person:
     roles: Mapping[str, str]
     way: str
     since: datetime
+    disabled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def everybody(home: Connection) -> tuple[Person, ...]:
                                FROM home.role AS r WHERE r.account_id = a.id), '{}') AS roles,
                    CASE WHEN a.disabled_at IS NOT NULL THEN 'nothing: disabled'
                         WHEN a.password_hash IS NULL THEN 'one-time links' ELSE 'password or one-time link' END AS way,
-                   a.created_at AS since
+                   a.created_at AS since, a.disabled_at IS NOT NULL AS disabled
               FROM home.account AS a ORDER BY a.email
         """)
         return tuple(cursor)
