@@ -20,13 +20,14 @@ from dashboard.web import (
     run,
     security,
     signin,
+    theme,
 )
 from dashboard.web.current import Desk
 from dashboard.web.pieces import readable
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
-PAGES = (matrix, environment, migration, run, printed, history, export, signin, account, people, health, api)
+PAGES = (matrix, environment, migration, run, printed, history, export, signin, account, people, theme, health, api)
 
 
 def create_app(services: Services) -> Flask:
@@ -45,6 +46,7 @@ def create_app(services: Services) -> Flask:
     for page in PAGES:
         app.register_blueprint(page.views)
     assets.serve_assets(app)
+    theme.know_themes(app, site)
     assets.pack_pages(app)
     security.guard(app, site, lambda: services.accounts, lambda: services.tokens)
     security.refuse_unmarked(app)

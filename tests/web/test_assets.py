@@ -20,6 +20,7 @@ from tests.cast import Cast
 WEB = Path(assets.__file__).parent
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 CSS = "".join(path.read_text() for path in sorted((WEB / "static" / "css").glob("*.css")))
+NIGHT = (WEB / "static" / "dark.css").read_text()
 HUES = ("good", "waiting", "working", "danger", "changed", "unknown")
 
 
@@ -33,7 +34,7 @@ def addresses(page: str) -> list[str]:
 def test_every_asset_is_named_by_its_content_and_kept_for_ever(bare: Flask) -> None:
     client = bare.test_client()
     found = addresses(client.get("/sign-in").text)
-    assert len(found) == 3
+    assert len(found) == 4
     for address in found:
         assert re.fullmatch(r"/static/[a-z-]+\.[0-9a-f]{12}\.(css|js|svg)", address)
         answer = client.get(address)
@@ -80,7 +81,15 @@ def test_a_template_knows_its_page_and_nothing_else(path: Path) -> None:
         for line in re.findall(r"import ([\w, ]+?) with context", path.read_text())
         for name in line.split(",")
     }
-    assert meta.find_undeclared_variables(tree) - imported <= {"page", "asset", "url_for", "rows", "with_file"}
+    assert meta.find_undeclared_variables(tree) - imported <= {
+        "page",
+        "asset",
+        "url_for",
+        "rows",
+        "with_file",
+        "theme",
+        "here",
+    }
 
 
 def test_nothing_is_ever_marked_as_safe() -> None:
@@ -125,9 +134,8 @@ def test_no_two_states_share_a_sign() -> None:
 
 def palettes() -> dict[str, dict[str, str]]:
     """Role -> colour, by day and by night."""
-    day, night = (CSS.split("@media (prefers-color-scheme: dark)"))[:2]
     read = lambda text: dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", text))  # noqa: E731  # two uses, one line
-    return {"light": read(day), "dark": read(day) | read(night.split("}\n}")[0])}
+    return {"light": read(CSS), "dark": read(CSS) | read(NIGHT)}
 
 
 def contrast(one: str, other: str) -> float:
@@ -158,8 +166,7 @@ def test_every_text_and_sign_can_be_read_on_every_ground(scheme: str) -> None:
 
 
 def test_both_schemes_know_the_same_roles() -> None:
-    day, night = (CSS.split("@media (prefers-color-scheme: dark)"))[:2]
-    names = [set(re.findall(r"--([a-z-]+): #", text)) for text in (day, night.split("}\n}")[0])]
+    names = [set(re.findall(r"--([a-z-]+): #", text)) for text in (CSS, NIGHT)]
     assert names[0] == names[1]
 
 

@@ -30,6 +30,7 @@ MAY = {
     "history.check": LOOKERS,
     "export.as_csv": LOOKERS,
     "export.as_json": LOOKERS,
+    "theme.choose": LOOKERS,
     "signin.sign_out": LOOKERS,
     "people.show": {Role.ADMIN},
     "people.invite": {Role.ADMIN},
