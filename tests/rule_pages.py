@@ -44,8 +44,10 @@ def _index() -> str:
     lines = [
         "# Rules",
         "",
-        "What Rung says of a file before it runs it, from its text alone. Findings of the classes destructive, opaque "
-        "and will fail stop a run; the others are shown. `make rules` writes these pages.",
+        (
+            "What Rung says of a file before it runs it, from its text alone. Findings of the classes destructive, "
+            "opaque and will fail stop a run; the others are shown. `make rules` writes these pages."
+        ),
     ]
     for risk in RiskClass:
         named = sorted(rule.name for rule in RULES if rule.risk is risk)

@@ -1,7 +1,7 @@
 """All rules, one file per family. This is the one place where a family is registered."""
 
 from dashboard.core.safety.rule import Rule
-from dashboard.core.safety.rules import columns, constraints, dropping, indexes, opaque, records, rows, session
+from dashboard.core.safety.rules import adding, columns, constraints, dropping, indexes, opaque, records, rows, session
 
 RULES: tuple[Rule, ...] = (
     *dropping.RULES,
@@ -9,6 +9,7 @@ RULES: tuple[Rule, ...] = (
     *columns.RULES,
     *indexes.RULES,
     *constraints.RULES,
+    *adding.RULES,
     *opaque.RULES,
     *session.RULES,
     *records.RULES,

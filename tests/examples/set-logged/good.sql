@@ -1,0 +1,2 @@
+CREATE UNLOGGED TABLE sketches (id integer);
+ALTER TABLE sketches SET LOGGED;

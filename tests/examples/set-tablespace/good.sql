@@ -1,0 +1,1 @@
+CREATE TABLE buckets (id integer);
