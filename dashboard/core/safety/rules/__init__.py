@@ -1,7 +1,18 @@
 """All rules, one file per family. This is the one place where a family is registered."""
 
 from dashboard.core.safety.rule import Rule
-from dashboard.core.safety.rules import adding, columns, constraints, dropping, indexes, opaque, records, rows, session
+from dashboard.core.safety.rules import (
+    adding,
+    breaking,
+    columns,
+    constraints,
+    dropping,
+    indexes,
+    opaque,
+    records,
+    rows,
+    session,
+)
 
 RULES: tuple[Rule, ...] = (
     *dropping.RULES,
@@ -10,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     *indexes.RULES,
     *constraints.RULES,
     *adding.RULES,
+    *breaking.RULES,
     *opaque.RULES,
     *session.RULES,
     *records.RULES,

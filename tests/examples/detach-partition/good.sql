@@ -1,0 +1,1 @@
+CREATE TABLE events_2024 (LIKE events_2025);

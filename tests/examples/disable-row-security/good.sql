@@ -1,0 +1,1 @@
+CREATE POLICY own_rows ON users USING (name = current_user);

@@ -1,0 +1,2 @@
+CREATE TABLE notes (id integer NOT NULL);
+ALTER TABLE notes ALTER COLUMN id DROP NOT NULL;

@@ -1,0 +1,1 @@
+ALTER TRIGGER touch ON users RENAME TO touched;

@@ -1,0 +1,2 @@
+CREATE TABLE notes (id integer);
+ALTER TABLE notes ENABLE ROW LEVEL SECURITY;

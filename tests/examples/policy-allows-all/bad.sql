@@ -1,0 +1,1 @@
+CREATE POLICY anybody ON users USING (true);

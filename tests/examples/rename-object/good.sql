@@ -1,0 +1,1 @@
+ALTER INDEX users_age RENAME TO users_by_age;

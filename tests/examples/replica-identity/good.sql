@@ -1,0 +1,2 @@
+CREATE TABLE notes (id integer);
+ALTER TABLE notes REPLICA IDENTITY FULL;

@@ -1,0 +1,1 @@
+ALTER SEQUENCE bookings_id_seq RESTART WITH 1;

@@ -1,0 +1,2 @@
+CREATE SCHEMA attic;
+ALTER TABLE scores SET SCHEMA attic;

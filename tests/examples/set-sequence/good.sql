@@ -1,0 +1,1 @@
+SELECT nextval('bookings_id_seq');
