@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # each is imported when it is first asked for
     from dashboard.services.audit import Audit
     from dashboard.services.compare import Compare
     from dashboard.services.history import HistoryService
+    from dashboard.services.rehearsals import Rehearsals
     from dashboard.services.runs import Runs
     from dashboard.services.tokens import Tokens
 
@@ -37,6 +38,12 @@ class Services:
 
         home = self._need_home("a run from the browser")
         return Runs(self.settings.environments, self.folder.read, home, self.compare.look_again)
+
+    @cached_property
+    def rehearsals(self) -> "Rehearsals":
+        from dashboard.services.rehearsals import Rehearsals
+
+        return Rehearsals(self._need_home("a rehearsal from the browser"), self.compare.look)
 
     @cached_property
     def history(self) -> "HistoryService":

@@ -39,7 +39,7 @@ async def _work(services: Services, pace: Pace) -> None:
     while not told.is_set():
         _log.info("worker takes runs")
         try:
-            await services.runs.work(pace, told, lambda: bool(leaving))
+            await services.runs.work(pace, told, services.rehearsals.execute, lambda: bool(leaving))
         except RungError as fault:
             _log.warning("worker cannot work", extra={"reason": str(fault)})
         except Exception:  # noqa: BLE001  # whatever it was, the next run must find a worker

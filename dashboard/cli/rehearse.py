@@ -9,9 +9,10 @@ import click
 from dashboard.cli.asked import chosen, options, services_of, settings_of
 from dashboard.cli.codes import DONE, FAILED, NOT_REACHABLE, REFUSED
 from dashboard.cli.shown import complain, say, say_json
-from dashboard.core.estimate import Size, estimate, seconds
-from dashboard.core.rehearsal import Change, FileTrace, Rehearsal, StatementTrace
-from dashboard.core.words import count, problem_lines
+from dashboard.core.effects import effects, verdict_of
+from dashboard.core.estimate import Size
+from dashboard.core.rehearsal import Change, FileTrace, Rehearsal
+from dashboard.core.words import problem_lines
 
 _ENV = "The environment; local, or else the first one, if it is left out."
 
@@ -55,7 +56,7 @@ def _show(done: Rehearsal, sizes: dict[str, Size]) -> None:
     if not done.files:
         say(f"{done.environment}: up to date. Nothing to rehearse.")
         return
-    say(f"{done.environment}: {count(len(done.files), 'file')} rehearsed on PostgreSQL {done.server_version}")
+    say(f"{done.environment}: {verdict_of(done, sizes)} (rehearsed on PostgreSQL {done.server_version})")
     if done.server_version.split(".")[0] != done.of.split(".")[0]:
         say(f"  note     the environment runs PostgreSQL {done.of}; what another version does may differ")
     for note in done.notes:
@@ -82,26 +83,6 @@ def _file_lines(file: FileTrace, sizes: dict[str, Size]) -> Iterator[str]:
             yield "           The copy has no rows and its role is no superuser; the environment may answer otherwise."
     for left in file.left:
         yield f"           leaves behind in its session: {left}"
-
-
-def effects(trace: StatementTrace, sizes: dict[str, Size]) -> Iterator[str]:
-    """What a statement did, as sentences."""
-    for lock in trace.locks:
-        who = f", stops {lock.stops}" if lock.stops else ""
-        yield f"locks {lock.relation} ({lock.words}){who}"
-    if trace.rewritten and trace.kind.startswith("TRUNCATE"):
-        yield f"empties {', '.join(trace.rewritten)}"
-    elif trace.rewritten:
-        yield f"writes anew {', '.join(trace.rewritten)}"
-    if trace.scanned:
-        yield f"reads all of {', '.join(trace.scanned)}"
-    if trace.built:
-        yield f"builds {', '.join(trace.built)}"
-    for gone in trace.gone:
-        yield f"takes away {gone}"
-    expected = estimate(trace, sizes)
-    if expected is not None:
-        yield f"takes {seconds(expected.least, expected.most)} there (rough: {expected.basis})"
 
 
 def _difference(change: Change) -> str:

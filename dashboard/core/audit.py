@@ -26,6 +26,7 @@ class Deed(StrEnum):
     TOKEN_USED = "token used"  # noqa: S105  # the name of an act
     TOKEN_REVOKED = "token revoked"  # noqa: S105  # the name of an act
     RUN_ASKED_FOR = "run asked for"
+    REHEARSAL_ASKED_FOR = "rehearsal asked for"
     STOP_ASKED_FOR = "stop asked for"
     REFUSED = "refused"
     RESOLVE_ASKED_FOR = "resolve asked for"

@@ -1,4 +1,4 @@
-"""What home remembers of the runs that were asked for: who, when, how far, how it ended."""
+"""What home remembers of the runs and rehearsals that were asked for: who, when, how far, how it ended."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,7 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from dashboard.core.estimate import Size
 from dashboard.core.events import Event
+from dashboard.core.rehearsal import Rehearsal
 from dashboard.core.run import Actor, ActorKind, Door, LockHolder, Order, Outcome, Problem, Result
 
 
@@ -129,3 +131,27 @@ def result_from_json(stored: Mapping[str, Any]) -> Result:
         holder=holder or None,
         seconds=stored["seconds"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalView:
+    """A rehearsal that somebody asked for.
+
+    Attributes
+    ----------
+    digest: of the plan that was asked about.
+    doing: what the worker is at, until it has ended.
+    rehearsal, sizes: what was seen, and how large the tables are on the environment. trouble: why nothing was.
+
+    """
+
+    id: str
+    environment: str
+    digest: str
+    asked_by: str
+    asked_at: datetime
+    ended_at: datetime | None
+    doing: str | None
+    rehearsal: Rehearsal | None
+    sizes: Mapping[str, Size]
+    trouble: Problem | None

@@ -126,15 +126,24 @@ class Runs:
 
     # --- executing ---
 
-    async def work(self, pace: Pace, told_to_end: "asyncio.Event", leave: Callable[[], bool] = stay) -> None:
-        """Take runs and execute them until told to end; then take no more, wait for those at work. See `execute`."""
+    async def work(
+        self,
+        pace: Pace,
+        told_to_end: "asyncio.Event",
+        rehearse: Callable[[str], None],
+        leave: Callable[[], bool] = stay,
+    ) -> None:
+        """Take runs and execute them until told to end; then take no more, wait for those at work. See `execute`.
+
+        rehearse: what is done for the id of a rehearsal, which comes through the same queue.
+        """
         from dashboard.postgres.home.queue import Desk  # heavy
 
         def job(run_id: str) -> bool:
             return self.execute(run_id, leave) is Executed.ENDED
 
-        at_once = max(2, min(6, len(self._environments)))  # of one environment only one anyway
-        await Desk(self._home.environment, job, pace, at_once).work(told_to_end)
+        at_once = 1 + max(2, min(6, len(self._environments)))  # of one environment only one anyway, and a rehearsal
+        await Desk(self._home.environment, job, rehearse, pace, at_once).work(told_to_end)
 
     def execute(self, run_id: str, leave: Callable[[], bool] = stay) -> Executed:
         """Do the work of a run and close it: for the worker. A run that is over already does nothing.

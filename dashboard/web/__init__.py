@@ -17,6 +17,7 @@ from dashboard.web import (
     migration,
     people,
     printed,
+    rehearsal,
     run,
     security,
     signin,
@@ -27,7 +28,22 @@ from dashboard.web.pieces import readable
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest form is a password or a reason
 FIELD_LIMIT = 50
-PAGES = (matrix, environment, migration, run, printed, history, export, signin, account, people, theme, health, api)
+PAGES = (
+    matrix,
+    environment,
+    migration,
+    run,
+    rehearsal,
+    printed,
+    history,
+    export,
+    signin,
+    account,
+    people,
+    theme,
+    health,
+    api,
+)
 
 
 def create_app(services: Services) -> Flask:

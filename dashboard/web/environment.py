@@ -32,6 +32,7 @@ from dashboard.web.pieces import (
     refusal_view,
     run_line,
 )
+from dashboard.web.rehearsal import form_of
 from dashboard.web.security import needs
 from dashboard.web.signs import STATES, rail_of
 
@@ -221,6 +222,7 @@ def make_page(
         older=older,
         runs=tuple(run_line(run, now) for run in newest),
         history_href=url_for("history.show", environment=name),
+        rehearse=form_of(look, visitor),
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
 

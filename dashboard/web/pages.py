@@ -281,6 +281,15 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class RehearseForm:
+    """The button on an environment's page, and the newest rehearsal there. `fits`: it was of the plan that is shown."""
+
+    href: str
+    newest: Link | None
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentPage:
     """`held`: the digest of the plan shown; the script does not swap another plan under the reader's eyes.
 
@@ -316,6 +325,65 @@ class EnvironmentPage:
     older: str | None
     runs: tuple[RunLine, ...]
     history_href: str
+    rehearse: RehearseForm | None
+
+
+# --- one rehearsal ---
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedStatement:
+    """`effects`: what it did on the copy, as sentences."""
+
+    line: int
+    href: str
+    text: str
+    effects: tuple[str, ...]
+    heavy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedFile:
+    name: FileName
+    href: str
+    sign: Sign
+    statements: tuple[RehearsedStatement, ...]
+    problem: ProblemView | None
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """One object of the schema. `sign`: a plus, a minus or a tilde; `word`: the same in a word."""
+
+    sign: str
+    word: str
+    hue: str
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalPage:
+    """`doing`: what the worker is at, while it is not over. `again_href`: where a new one is asked for."""
+
+    frame: Frame
+    live: Live
+    environment: str
+    environment_href: str
+    verdict: Sign
+    who: str
+    asked: Moment
+    facts: tuple[str, ...]
+    doing: str | None
+    stale: bool
+    trouble: ProblemView | None
+    notes: tuple[str, ...]
+    files: tuple[RehearsedFile, ...]
+    changes: tuple[ChangeView, ...]
+    again_href: str | None
+    held: str
 
 
 # --- one run ---

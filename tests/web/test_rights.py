@@ -21,6 +21,9 @@ MAY = {
     "environment.fragment": LOOKERS,
     "environment.apply": {Role.OPERATOR, Role.ADMIN},
     "environment.resolve": {Role.ADMIN},
+    "rehearsal.ask": {Role.OPERATOR, Role.ADMIN},
+    "rehearsal.show": LOOKERS,
+    "rehearsal.fragment": LOOKERS,
     "migration.show": LOOKERS,
     "run.show": LOOKERS,
     "run.fragment": LOOKERS,
@@ -59,9 +62,12 @@ VALUES = {
     "filename": "001_create_users.sql",
     "run_id": "018f2b6e-0000-7000-8000-000000000000",
     "token": "x",
+    "rehearsal_id": "018f2b6e-0000-7000-8000-000000000000",
 }
 NOBODY_IS_HERE = {
     "printed.show",
+    "rehearsal.show",
+    "rehearsal.fragment",
     "run.show",
     "run.fragment",
     "run.stop",

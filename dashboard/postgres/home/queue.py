@@ -20,10 +20,13 @@ from dashboard.core.progress import Pace
 from dashboard.postgres.connect import Connection, parameters
 from dashboard.postgres.home.pool import PATH, SCHEMA
 
-QUEUE, TASK = "runs", "execute"
+QUEUE, TASK, REHEARSE = "runs", "execute", "rehearse"
 
 Execute = Callable[[str], bool]
 """Work on the run of this id; False: it must be taken up again."""
+
+Rehearse = Callable[[str], None]
+"""Do the rehearsal of this id."""
 
 Answer = TypeVar("Answer")
 
@@ -54,19 +57,28 @@ def rungs() -> Iterator[tuple[str, bytes]]:
 
 def defer(home: Connection, run_id: str, environment: str) -> int:
     """Queue the job of a run, in the transaction that makes the run; the job's id."""
+    return _defer(home, environment, TASK, {"run_id": run_id}, queueing_lock=environment)
+
+
+def defer_rehearsal(home: Connection, rehearsal_id: str, environment: str) -> int:
+    """The same for a rehearsal, which does not wait for runs; the table of rehearsals has one open one at most."""
+    return _defer(home, f"rehearsal of {environment}", REHEARSE, {"rehearsal_id": rehearsal_id})
+
+
+def _defer(home: Connection, lock: str, task: str, words: dict[str, Any], queueing_lock: str | None = None) -> int:
     job = jobs.Job(
         id=None,
         queue=QUEUE,
-        lock=environment,
-        queueing_lock=environment,
-        task_name=TASK,
-        task_kwargs={"run_id": run_id},
+        lock=lock,
+        queueing_lock=queueing_lock,
+        task_name=task,
+        task_kwargs=words,
         priority=0,
     )
     try:
         made = _offline().defer_job(job, connection=home)
     except exceptions.AlreadyEnqueued:
-        reason = f"a job of a run that is over still waits for {environment}, and no worker takes it"
+        reason = f"a job of a run that is over still waits for {lock}, and no worker takes it"
         raise HomeNotReady(reason) from None
     return made.id or 0
 
@@ -151,6 +163,7 @@ class Desk:
 
     home: Environment
     execute: Execute
+    rehearse: Rehearse
     pace: Pace
     concurrency: int
 
@@ -210,6 +223,10 @@ class Desk:
             if not self.execute(run_id):
                 raise _TakeUpAgain
 
+        @app.task(name=REHEARSE, queue=QUEUE, retry=_Patience())
+        def rehearse(rehearsal_id: str) -> None:
+            self.rehearse(rehearsal_id)
+
         return app
 
     def _worker(self, app: procrastinate.App) -> worker.Worker:
@@ -247,6 +264,10 @@ class Desk:
                 await self._put_back(app, connection, job)
 
     async def _put_back(self, app: procrastinate.App, connection: AsyncConnection[Any], job: jobs.Job) -> None:
+        if job.task_name == REHEARSE:
+            with contextlib.suppress(exceptions.ConnectorException):  # as below
+                await app.job_manager.retry_job(job)
+            return
         run_id = job.task_kwargs.get("run_id")
         cursor = await connection.execute("SELECT state FROM home.run WHERE id = %s", (run_id,))
         row = await cursor.fetchone()

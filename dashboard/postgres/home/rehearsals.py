@@ -1,0 +1,119 @@
+"""Rehearsals as rows of home: asked for, at work, with a result."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dashboard.core.estimate import Size
+from dashboard.core.progress import RehearsalView
+from dashboard.core.rehearsal import Change, FileTrace, Lock, Rehearsal, StatementTrace
+from dashboard.core.run import Problem
+from dashboard.postgres.connect import Connection
+
+_COLUMNS = "id::text, environment, digest, asked_by, asked_at, ended_at, doing, result, trouble"
+
+
+def add(home: Connection, environment: str, digest: str, who: str) -> str | None:
+    """The id of a new one; None where one is open on that environment."""
+    row = home.execute(
+        "INSERT INTO home.rehearsal (environment, digest, asked_by) VALUES (%s, %s, %s)"
+        " ON CONFLICT (environment) WHERE ended_at IS NULL DO NOTHING RETURNING id::text",
+        (environment, digest, who),
+    ).fetchone()
+    return row and str(row[0])
+
+
+def open_one(home: Connection, environment: str) -> str | None:
+    """The id of the one that is open."""
+    row = home.execute(
+        "SELECT id::text FROM home.rehearsal WHERE environment = %s AND ended_at IS NULL", (environment,)
+    ).fetchone()
+    return row and str(row[0])
+
+
+def show(home: Connection, rehearsal_id: str) -> RehearsalView | None:
+    return _one(home, "WHERE id::text = %s", (rehearsal_id,))
+
+
+def newest(home: Connection, environment: str) -> RehearsalView | None:
+    return _one(home, "WHERE environment = %s ORDER BY asked_at DESC LIMIT 1", (environment,))
+
+
+def _one(home: Connection, which: str, values: tuple[str, ...]) -> RehearsalView | None:
+    row = home.execute(f"SELECT {_COLUMNS} FROM home.rehearsal {which}".encode(), values).fetchone()  # noqa: S608  # ours
+    if row is None:
+        return None
+    kept = row[7] or {"rehearsal": None, "sizes": {}}
+    return RehearsalView(
+        id=row[0],
+        environment=row[1],
+        digest=row[2],
+        asked_by=row[3],
+        asked_at=row[4],
+        ended_at=row[5],
+        doing=row[6],
+        rehearsal=kept["rehearsal"] and _rehearsal_of(kept["rehearsal"]),
+        sizes={name: Size(**size) for name, size in kept["sizes"].items()},
+        trouble=row[8] and Problem(**row[8]),
+    )
+
+
+def begin(home: Connection, rehearsal_id: str) -> tuple[str, int] | None:
+    """Environment and number of the attempt, from 1; None where it has ended."""
+    row = home.execute(
+        "UPDATE home.rehearsal SET attempt = attempt + 1, started_at = pg_catalog.now()"
+        " WHERE id::text = %s AND ended_at IS NULL RETURNING environment, attempt",
+        (rehearsal_id,),
+    ).fetchone()
+    return row and (str(row[0]), int(row[1]))
+
+
+def tell(home: Connection, rehearsal_id: str, doing: str) -> None:
+    home.execute("UPDATE home.rehearsal SET doing = %s WHERE id::text = %s", (doing, rehearsal_id))
+
+
+def end(home: Connection, rehearsal_id: str, rehearsal: Rehearsal, sizes: Mapping[str, Size]) -> None:
+    result = {"rehearsal": asdict(rehearsal), "sizes": {name: asdict(size) for name, size in sizes.items()}}
+    _close(home, rehearsal_id, "result", result)
+
+
+def fail(home: Connection, rehearsal_id: str, trouble: Problem) -> None:
+    _close(home, rehearsal_id, "trouble", asdict(trouble))
+
+
+def _close(home: Connection, rehearsal_id: str, column: str, value: object) -> None:
+    text = json.dumps(value, ensure_ascii=False).replace("\\u0000", "\N{REPLACEMENT CHARACTER}")
+    home.execute(
+        f"UPDATE home.rehearsal SET {column} = %s, ended_at = pg_catalog.now(), doing = NULL"  # noqa: S608  # ours
+        " WHERE id::text = %s AND ended_at IS NULL",
+        (text, rehearsal_id),
+    )
+
+
+def _rehearsal_of(stored: Any) -> Rehearsal:
+    return Rehearsal(
+        **stored
+        | {
+            "files": tuple(_file_of(file) for file in stored["files"]),
+            "changes": tuple(Change(**change) for change in stored["changes"]),
+            "notes": tuple(stored["notes"]),
+            "problem": stored["problem"] and Problem(**stored["problem"]),
+        }
+    )
+
+
+def _file_of(stored: Any) -> FileTrace:
+    return FileTrace(
+        **stored
+        | {
+            "statements": tuple(_statement_of(one) for one in stored["statements"]),
+            "problem": stored["problem"] and Problem(**stored["problem"]),
+            "left": tuple(stored["left"]),
+        }
+    )
+
+
+def _statement_of(stored: Any) -> StatementTrace:
+    lists = {name: tuple(stored[name]) for name in ("rewritten", "scanned", "built", "gone")}
+    return StatementTrace(**stored | lists | {"locks": tuple(Lock(**lock) for lock in stored["locks"])})

@@ -1,0 +1,91 @@
+"""Rehearsals asked for in the browser, tried by a worker, and remembered in home."""
+
+import logging
+from collections.abc import Callable
+from uuid import UUID
+
+from dashboard.core.audit import Deed, Report, Source
+from dashboard.core.errors import RungError
+from dashboard.core.matrix import Look
+from dashboard.core.progress import RehearsalView
+from dashboard.core.run import Problem
+from dashboard.postgres.home import audit
+from dashboard.postgres.home import rehearsals as rows
+from dashboard.postgres.home.pool import Home
+from dashboard.services.rehearse import rehearse, sizes
+
+ATTEMPTS = 2  # a worker that dies at it is followed by one other
+_log = logging.getLogger("rung.rehearsals")
+
+
+class Rehearsals:
+    """The to-do list of rehearsals. look: asks an environment now; raises UnknownEnvironment."""
+
+    def __init__(self, home: Home, look: Callable[[str], Look]) -> None:
+        self._home, self._look = home, look
+
+    def ask(self, environment: str, digest: str, who: str, *, address: str = "") -> str:
+        """Queue one, or answer the id of the one that is open. Raises Unreachable (of home), HomeNotReady."""
+        from dashboard.postgres.home import queue  # heavy
+
+        while True:
+            with self._home.transaction() as connection:
+                made = rows.add(connection, environment, digest, who)
+                if made is not None:
+                    queue.defer_rehearsal(connection, made, environment)
+                    deed = Report(Deed.REHEARSAL_ASKED_FOR, Source(who, address), environment, made)
+                    audit.append(connection, deed)
+                    return made
+                known = rows.open_one(connection, environment)
+                if known is not None:
+                    return known
+            # The one that was in the way ended between the two questions.
+
+    def show(self, rehearsal_id: str) -> RehearsalView | None:
+        """One of them; None where there is none of that id (whatever the text of the id)."""
+        try:
+            UUID(rehearsal_id)
+        except ValueError:
+            return None
+        with self._home.connection() as connection:
+            return rows.show(connection, rehearsal_id)
+
+    def newest(self, environment: str) -> RehearsalView | None:
+        with self._home.connection() as connection:
+            return rows.newest(connection, environment)
+
+    def execute(self, rehearsal_id: str) -> None:
+        """For the worker: try it and write down what was seen. What goes wrong is written down too."""
+        with self._home.connection() as connection:
+            begun = rows.begin(connection, rehearsal_id)
+        if begun is None:
+            return
+        environment, attempt = begun
+        try:
+            if attempt > ATTEMPTS:
+                self._fail(
+                    rehearsal_id,
+                    environment,
+                    "the workers that tried it ended before it was done",
+                    "Look at their logs.",
+                )
+                return
+            look = self._look(environment)
+            done = rehearse(look, lambda doing: self._tell(rehearsal_id, doing))
+            known = sizes(look.environment, done)
+            with self._home.connection() as connection:
+                rows.end(connection, rehearsal_id, done, known)
+        except RungError as wrong:
+            self._fail(rehearsal_id, environment, str(wrong), wrong.advice)
+        except Exception:  # whatever it was, the page must not wait for ever
+            self._fail(rehearsal_id, environment, "it broke; the worker's log says where", "Tell who runs Rung.")
+            raise
+
+    def _tell(self, rehearsal_id: str, doing: str) -> None:
+        with self._home.connection() as connection:
+            rows.tell(connection, rehearsal_id, doing)
+
+    def _fail(self, rehearsal_id: str, environment: str, message: str, advice: str) -> None:
+        _log.warning("rehearsal failed", extra={"rehearsal_id": rehearsal_id, "reason": message})
+        with self._home.connection() as connection:
+            rows.fail(connection, rehearsal_id, Problem(environment, message, advice))

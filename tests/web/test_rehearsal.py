@@ -1,0 +1,114 @@
+"""A rehearsal asked for on an environment's page, and what it tells."""
+
+import re
+
+import psycopg
+import pytest
+
+from dashboard.bootstrap import Services
+from dashboard.core.errors import CannotRehearse
+from dashboard.services import rehearsals as service
+from tests.cast import Cast, Person, words
+from tests.conftest import Write
+from tests.web.test_environment import digest_on
+
+
+def asked(person: Person, name: str) -> str:
+    """The id of the rehearsal that the button makes."""
+    answer = person.post(f"/environments/{name}/rehearse", {"digest": digest_on(person, name)})
+    assert answer.status_code == 303, answer.text
+    return str(answer.location.rpartition("/")[2])
+
+
+def test_what_was_seen_is_told_and_kept(three: tuple[str, ...], cast: Cast, services: Services) -> None:
+    rehearsal_id = asked(cast.operator, "staging")
+    waiting = cast.viewer.get(f"/rehearsals/{rehearsal_id}")
+    assert "waiting for a worker" in words(waiting)
+    services.rehearsals.execute(rehearsal_id)
+    page = words(cast.viewer.get(f"/rehearsals/{rehearsal_id}"))
+    assert "1 file went through, brief locks only" in page
+    assert "005_create_tasks.sql" in page
+    assert "table public.tasks" in page
+    assert "Rehearsed just now" in words(cast.operator.get("/environments/staging"))
+    assert cast.viewer.get(f"/fragments/rehearsals/{rehearsal_id}").status_code == 200
+
+
+def test_a_file_that_fails_is_told_with_its_place(
+    three: tuple[str, ...], cast: Cast, services: Services, write: Write, folder_path: object
+) -> None:
+    write(services.settings.migrations, "006_typo.sql", "SELECT 1;\nALTER TABLE tazks ADD COLUMN done boolean;")
+    rehearsal_id = asked(cast.operator, "staging")
+    services.rehearsals.execute(rehearsal_id)
+    page = words(cast.viewer.get(f"/rehearsals/{rehearsal_id}"))
+    assert "006_typo.sql fails" in page
+    assert "006_typo.sql:2" in page
+    assert 'relation "tazks" does not exist' in page
+
+
+def test_many_clicks_make_one_rehearsal_and_a_later_one_another(
+    three: tuple[str, ...], cast: Cast, services: Services
+) -> None:
+    first = asked(cast.operator, "staging")
+    assert asked(cast.admin, "staging") == first
+    services.rehearsals.execute(first)
+    assert asked(cast.operator, "staging") != first
+
+
+def test_what_stops_it_is_told_and_it_is_over(
+    three: tuple[str, ...], cast: Cast, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CannotRehearse("staging", "permission denied for table secrets")
+
+    monkeypatch.setattr(service, "rehearse", refuse)
+    rehearsal_id = asked(cast.operator, "staging")
+    services.rehearsals.execute(rehearsal_id)
+    page = cast.viewer.get(f"/rehearsals/{rehearsal_id}")
+    assert "permission denied for table secrets" in words(page)
+    assert re.search(r'data-pace="still"', page.text)
+
+
+def test_a_worker_that_dies_at_it_is_followed_by_one_other_and_then_it_ends(
+    three: tuple[str, ...], cast: Cast, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    rehearsal_id = asked(cast.operator, "staging")
+    with monkeypatch.context() as dying:
+        dying.setattr(service, "rehearse", die)
+        for _ in range(service.ATTEMPTS):
+            with pytest.raises(Killed):
+                services.rehearsals.execute(rehearsal_id)
+    services.rehearsals.execute(rehearsal_id)
+    assert "the workers that tried it ended before it was done" in words(cast.viewer.get(f"/rehearsals/{rehearsal_id}"))
+
+
+def test_a_plan_that_changed_since_is_said(
+    three: tuple[str, ...], cast: Cast, services: Services, write: Write
+) -> None:
+    rehearsal_id = asked(cast.operator, "staging")
+    services.rehearsals.execute(rehearsal_id)
+    write(services.settings.migrations, "006_more.sql", "SELECT 1;")
+    assert "has changed since" in words(cast.viewer.get(f"/rehearsals/{rehearsal_id}"))
+    assert "(of another plan)" in words(cast.operator.get("/environments/staging"))
+
+
+def test_a_viewer_sees_no_button_and_a_stranger_no_rehearsal(
+    three: tuple[str, ...], cast: Cast, services: Services
+) -> None:
+    rehearsal_id = asked(cast.operator, "staging")
+    assert "Rehearse on a copy" not in words(cast.viewer.get("/environments/staging"))
+    assert cast.viewer.get("/rehearsals/not-an-id").status_code == 404
+    assert cast.viewer.get(f"/rehearsals/{rehearsal_id}").status_code == 200
+
+
+def test_asking_is_in_the_audit(three: tuple[str, ...], cast: Cast, services: Services) -> None:
+    rehearsal_id = asked(cast.operator, "staging")
+    assert services.settings.home
+    with psycopg.connect(services.settings.home.reveal()) as home:
+        rows = home.execute("SELECT environment, subject FROM home.audit WHERE deed = 'rehearsal asked for'").fetchall()
+    assert rows == [("staging", rehearsal_id)]
