@@ -210,15 +210,64 @@ def new_locks(held: Mapping[str, Lock], seen: Iterable[tuple[str, str]], index: 
 
 
 def differences(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
-    """How two snapshots of one database differ, object by object, ordered by kind and name."""
-    again = _made_anew(before, after)
-    changes = []
+    """How two snapshots of one database differ, object by object, ordered by kind and name.
+
+    A table that is new or gone is told with its columns and constraints, as one change.
+    """
+    again, changes = _made_anew(before, after), []
     for key in before.objects.keys() | (after.objects.keys() - again.values()):
         old, new = before.objects.get(key), after.objects.get(again.get(key, key))
-        told = new or old
-        if told is not None and old != new:
-            changes.append(Change(told.kind, _name_of(old, new), _text_of(old), _text_of(new)))
+        if old is None and new is not None:
+            changes += [] if _belongs(key, before, after) else [Change(new.kind, new.name, "", _whole(key, after))]
+        elif new is None and old is not None:
+            changes += [] if _belongs(key, after, before) else [Change(old.kind, old.name, _whole(key, before), "")]
+        elif old is not None and new is not None and old != new:
+            changes.append(Change(new.kind, _name_of(old, new), _text_of(old), _text_of(new)))
     return tuple(sorted(changes, key=lambda change: (change.kind, change.name, change.sign)))
+
+
+def _belongs(key: ObjectKey, without: Snapshot, within: Snapshot) -> bool:
+    """Whether it is part of a table that only one of the two snapshots has."""
+    thing = within.objects[key]
+    if thing.kind == "column":
+        return ("pg_class", key[1], 0) not in without.objects
+    if thing.kind == "constraint":
+        return _is_only_in(thing.name.rpartition(" on ")[2], within, without)
+    if thing.kind in ("index", "sequence"):
+        return any(_is_only_in(table, within, without) for table in _parents(thing, within))
+    return False
+
+
+def _is_only_in(table: str, within: Snapshot, without: Snapshot) -> bool:
+    there = {key for key, thing in within.objects.items() if thing.name == table and key[2] == 0}
+    return bool(there) and not there & without.objects.keys()
+
+
+def _parents(thing: SchemaObject, within: Snapshot) -> list[str]:
+    """The tables whose constraint an index keeps, or whose column's default a sequence gives."""
+    schema, _, name = thing.name.rpartition(".")
+    if thing.kind == "index":
+        named = (other.name for other in within.objects.values() if other.kind == "constraint")
+        return [table for kept, _, table in (one.rpartition(" on ") for one in named) if kept == name]
+    asks = f"nextval('{thing.name}'"
+    given = (other for other in within.objects.values() if other.kind == "column" and asks in other.definition)
+    return [column.name.rpartition(".")[0] for column in given if column.name.startswith(f"{schema}.")]
+
+
+def _whole(key: ObjectKey, within: Snapshot) -> str:
+    """A table with what belongs to it, a line each; anything else as it is."""
+    thing = within.objects[key]
+    if thing.kind not in ("table", "foreign table"):
+        return _text_of(thing)
+    columns = sorted(
+        ((k[2], t) for k, t in within.objects.items() if t.kind == "column" and k[1] == key[1]),
+        key=lambda pair: pair[0],
+    )
+    lines = [f"{column.name.rpartition('.')[2]} {column.definition}" for _, column in columns]
+    ends = f" on {thing.name}"
+    kept = (t for t in within.objects.values() if t.kind == "constraint" and t.name.endswith(ends))
+    lines += sorted(f"CONSTRAINT {one.name.removesuffix(ends)} {one.definition}" for one in kept)
+    return "\n".join([*([thing.definition] if thing.definition else []), *lines]) or thing.name
 
 
 def _made_anew(before: Snapshot, after: Snapshot) -> dict[ObjectKey, ObjectKey]:

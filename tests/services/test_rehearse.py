@@ -244,3 +244,19 @@ def make_role(server: embedded.EmbeddedServer) -> Callable[[str], Secret]:
         return Secret(f"postgresql://{role}:p4ss@{host}/of_{role}")
 
     return make
+
+
+def test_a_new_table_is_one_change_with_all_that_belongs_to_it(original: Environment) -> None:
+    text = "CREATE TABLE notes (id serial PRIMARY KEY, user_id bigint REFERENCES users);\nCREATE INDEX n ON notes (user_id);"
+    done = tried(original, ("001_notes.sql", text), ("002_posts.sql", "DROP TABLE posts;"))
+    assert [(change.sign, change.kind, change.name) for change in done.changes] == [
+        ("+", "index", "public.n"),
+        ("+", "table", "public.notes"),
+        ("-", "table", "public.posts"),
+    ]
+    assert done.changes[1].after.splitlines() == [
+        "id integer NOT NULL DEFAULT nextval('public.notes_id_seq'::regclass)",
+        "user_id bigint",
+        "CONSTRAINT notes_pkey PRIMARY KEY (id)",
+        "CONSTRAINT notes_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)",
+    ]
