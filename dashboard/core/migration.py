@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 HASH_VERSION = 1  # 1: SHA-256, hex; stored with every hash so that a later formula never looks like an edit
 SIZE_LIMIT = 20 * 1024 * 1024
+PLACEHOLDER = "-- CREATE TABLE IF NOT EXISTS …"  # what a new file has in the place of statements
 
 _NAME = re.compile(r"(?P<number>[0-9]+)_(?P<slug>[A-Za-z0-9][A-Za-z0-9._-]*)\.sql")
 _BOM = b"\xef\xbb\xbf"

@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard.core.body import read_body
 from dashboard.core.commands import switched_on
-from dashboard.core.migration import Migration, Refusal
+from dashboard.core.migration import PLACEHOLDER, Migration, Refusal
 from dashboard.core.parser import SyntaxFault
 from dashboard.core.statement import Statement, cut, parse_fragment
 from dashboard.core.text import Places
@@ -206,6 +206,8 @@ def _script(source: _Source, statements: tuple[Statement, ...], committing: froz
     if refusal is not None:
         return refusal
     inner, committing = _with_committing_blocks(inner, committing)
+    if not inner and PLACEHOLDER in source.text:
+        return _refuse_template(source)
     alone = next((statement for statement in inner if not statement.transactional), None)
     if alone is not None and begin is not None:
         return _refuse_wrapped(source, alone)
@@ -222,6 +224,12 @@ def _script(source: _Source, statements: tuple[Statement, ...], committing: froz
         notes=tuple(_notes(inner, alone, outside=outside)),
         committing=committing,
     )
+
+
+def _refuse_template(source: _Source) -> Refusal:
+    message = "it is still the template, with no statement in it"
+    advice = f"Write its statements. If it is to stay empty, take the line {PLACEHOLDER!r} out."
+    return source.refuse("untouched-template", message, advice, source.text.index(PLACEHOLDER))
 
 
 def _asks_for_none(source: _Source) -> tuple[bool, Refusal | None]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashboard.core.errors import BadName, BadPattern, UnusableFolder
+from dashboard.core.migration import PLACEHOLDER
 
 _WORD = re.compile(r"[a-z0-9]+")
 _LONGEST = 80  # characters of a slug; names stay readable in a table
@@ -109,7 +110,7 @@ def _text(description: str, patterns: Patterns) -> str:
         *map(_foreign_key, patterns.foreign_keys),
         *map(_index, patterns.indexes),
     ]
-    body = "\n\n".join(statements) if statements else "-- CREATE TABLE IF NOT EXISTS …"
+    body = "\n\n".join(statements) if statements else PLACEHOLDER
     return f"BEGIN;\n\n-- {' '.join(description.split())}\n{body}\n\nCOMMIT;\n"
 
 

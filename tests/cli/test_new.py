@@ -70,3 +70,17 @@ def test_many_at_the_same_moment_get_different_numbers(checkout: Checkout) -> No
         checkout.end(process, code=0)
     numbers = sorted(path.name[:3] for path in (checkout.folder / "migrations").iterdir())
     assert numbers == [f"{number:03}" for number in range(1, 9)]
+
+
+def test_a_file_that_is_still_the_template_is_not_recorded_as_applied(checkout: Checkout) -> None:
+    checkout.write("001_a.sql", "CREATE TABLE a (id bigint);")
+    path = checkout.folder / "migrations" / "002_add_user_preferences.sql"
+    checkout.rung("new", "add user preferences", code=0)
+    assert path.exists()
+    for command in ("migrate", "check"):
+        said = checkout.rung(command, code=3)
+        assert "002_add_user_preferences.sql:4:1" in said.out + said.err
+        assert "it is still the template, with no statement in it" in said.out + said.err
+    path.write_text(path.read_text().replace("-- CREATE TABLE IF NOT EXISTS …", "-- nothing to do, on purpose"))
+    said = checkout.rung("migrate", code=0)
+    assert "it has no statement; it is recorded as applied" in said.out
