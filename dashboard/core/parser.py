@@ -212,3 +212,21 @@ def write(node: Node, change: Callable[[Any], None]) -> str:
 def _field_of(message: Any, node_type: str) -> str:
     fields = message.DESCRIPTOR.fields
     return str(next(field.name for field in fields if field.message_type and field.message_type.name == node_type))
+
+
+def write_expression(node: Node) -> str:
+    """One expression, or the name of a type, as SQL once more, on one line."""
+    from postgast import deparse
+    from postgast.pg_query_pb2 import LIMIT_OPTION_DEFAULT, SETOP_NONE, ParseResult
+
+    result = ParseResult()
+    select = result.stmts.add().stmt.select_stmt
+    select.limit_option, select.op = LIMIT_OPTION_DEFAULT, SETOP_NONE
+    value = select.target_list.add().res_target.val
+    if node.type == "TypeName":
+        value.type_cast.type_name.CopyFrom(node.message)
+        value.type_cast.arg.a_const.isnull = True
+    else:
+        getattr(value, _field_of(value, node.type)).CopyFrom(node.message)
+    text = str(deparse(result)).removeprefix("SELECT ")
+    return text.partition("::")[2] if node.type == "TypeName" else text

@@ -1,0 +1,126 @@
+"""What an environment's catalog says of the tables that pending files name: in one query, read-only."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Json
+
+from dashboard.core.probes import Table
+from dashboard.postgres.connect import Connection, own_transaction
+
+# Names without a schema are looked for as the role's own sessions would look.
+_TABLES = """
+SELECT w.at, c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
+       c.reltuples::bigint AS rows, size.bytes,
+       (SELECT coalesce(json_object_agg(a.attname, json_build_object(
+                 'type', format_type(a.atttypid, a.atttypmod), 'base', b.typname, 'category', b.typcategory,
+                 'oid', a.atttypid::bigint, 'required', a.attnotnull)), '{}')
+          FROM pg_attribute AS a
+          JOIN pg_type AS t ON t.oid = a.atttypid
+          JOIN pg_type AS b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT coalesce(json_object_agg(k.conname, json_build_object(
+                 'type', k.contype, 'valid', k.convalidated, 'expression', pg_get_expr(k.conbin, k.conrelid),
+                 'full', k.confmatchtype = 'f', 'schema', pn.nspname, 'parent', p.relname,
+                 'columns', (SELECT json_agg(a.attname ORDER BY u.place) FROM unnest(k.conkey)
+                             WITH ORDINALITY AS u(number, place)
+                             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number),
+                 'others', (SELECT json_agg(a.attname ORDER BY u.place) FROM unnest(k.confkey)
+                            WITH ORDINALITY AS u(number, place)
+                            JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = u.number))), '{}')
+          FROM pg_constraint AS k
+          LEFT JOIN pg_class AS p ON p.oid = k.confrelid
+          LEFT JOIN pg_namespace AS pn ON pn.oid = p.relnamespace
+         WHERE k.conrelid = c.oid) AS constraints,
+       (SELECT coalesce(json_object_agg(ic.relname, json_build_object(
+                 'primary', i.indisprimary, 'usable', i.indisvalid AND i.indpred IS NULL AND am.amname = 'btree',
+                 'valid', i.indisvalid,
+                 'columns', (SELECT json_agg(a.attname ORDER BY u.place) FROM unnest(i.indkey)
+                             WITH ORDINALITY AS u(number, place)
+                             LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = u.number
+                            WHERE u.place <= i.indnkeyatts))), '{}')
+          FROM pg_index AS i JOIN pg_class AS ic ON ic.oid = i.indexrelid JOIN pg_am AS am ON am.oid = ic.relam
+         WHERE i.indrelid = c.oid) AS indexes
+  FROM json_to_recordset(%(wanted)s::json) AS w(at int, schema text, name text)
+  JOIN LATERAL (
+       SELECT c.* FROM pg_class AS c JOIN pg_namespace AS s ON s.oid = c.relnamespace
+        WHERE c.relname = w.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+          AND CASE WHEN w.schema = '' THEN s.nspname = ANY (%(path)s::text[]) ELSE s.nspname = w.schema END
+        ORDER BY array_position(%(path)s::text[], s.nspname::text) LIMIT 1) AS c ON true
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN LATERAL (
+       SELECT coalesce(sum(pg_relation_size(one.oid)), 0)::bigint AS bytes
+         FROM (SELECT c.oid UNION SELECT part.relid FROM pg_partition_tree(c.oid) AS part) AS one) AS size ON true
+"""
+_FUNCTIONS = """
+SELECT DISTINCT p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+ WHERE p.proname = ANY (%s::text[]) AND p.provolatile = 'v' AND n.nspname <> 'pg_catalog'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A table as it is there.
+
+    Attributes
+    ----------
+    kind: of `pg_class.relkind`.
+    size: bytes of the heap, with all partitions.
+    columns, constraints, indexes: by name, as `_TABLES` writes them.
+
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    rows: int
+    size: int
+    columns: dict[str, Any] = field(default_factory=dict)
+    constraints: dict[str, Any] = field(default_factory=dict)
+    indexes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns of its primary key."""
+        return next((tuple(one["columns"]) for one in self.indexes.values() if one["primary"]), ())
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """`path`: the role's own search_path, as a setting. `volatile`: functions of the users' that may do anything."""
+
+    version: int
+    path: str
+    tables: dict[tuple[str, str], Known]
+    volatile: frozenset[str]
+
+    def table(self, table: Table) -> Known | None:
+        return self.tables.get((table.schema, table.name))
+
+
+def read_catalog(connection: Connection, tables: Collection[Table], functions: Collection[str]) -> Catalog:
+    """What is known of these tables; raises psycopg.Error.
+
+    The connection, from `dial`, is in a READ ONLY transaction; its role's search_path is in force no more afterwards.
+    """
+    row = connection.execute(
+        "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(true)::pg_catalog.text[]"
+    ).fetchone()
+    setting, path = row or ("", [])
+    connection.execute(own_transaction(connection).encode())
+    names = sorted({(table.schema, table.name) for table in tables})
+    found = connection.execute(_TABLES, {"wanted": _wanted(names), "path": path}).fetchall()
+    volatile = connection.execute(_FUNCTIONS, (sorted(set(functions)),)).fetchall() if functions else []
+    known = {names[at]: Known(*rest) for at, *rest in found}
+    return Catalog(connection.info.server_version, setting, known, frozenset(name for (name,) in volatile))
+
+
+def _wanted(names: Sequence[tuple[str, str]]) -> Json:
+    return Json([{"at": at, "schema": schema, "name": name} for at, (schema, name) in enumerate(names)])
