@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # each is imported when it is first asked for
     from dashboard.services.accounts import Accounts
     from dashboard.services.audit import Audit
     from dashboard.services.compare import Compare
+    from dashboard.services.health import Health
     from dashboard.services.history import HistoryService
     from dashboard.services.rehearsals import Rehearsals
     from dashboard.services.runs import Runs
@@ -50,6 +51,12 @@ class Services:
         from dashboard.services.history import HistoryService
 
         return HistoryService(self.settings.environments, self._home)
+
+    @cached_property
+    def health(self) -> "Health":
+        from dashboard.services.health import Health
+
+        return Health(self._need_home("the dashboard"))
 
     @cached_property
     def accounts(self) -> "Accounts":

@@ -155,3 +155,22 @@ class RehearsalView:
     rehearsal: Rehearsal | None
     sizes: Mapping[str, Size]
     trouble: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """Counts since home remembers.
+
+    Attributes
+    ----------
+    ended: (environment, outcome) -> runs, and the seconds they took together.
+    open: state, `queued` or `running` -> runs.
+    oldest_queued: seconds that the oldest queued run waits; 0 where none does.
+    succeeded_at: environment -> epoch of the end of its last run that applied something.
+
+    """
+
+    ended: Mapping[tuple[str, str], tuple[int, float]]
+    open: Mapping[str, int]
+    oldest_queued: float
+    succeeded_at: Mapping[str, float]

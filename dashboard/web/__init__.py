@@ -14,10 +14,12 @@ from dashboard.web import (
     health,
     history,
     matrix,
+    metrics,
     migration,
     people,
     printed,
     rehearsal,
+    requests,
     run,
     security,
     signin,
@@ -42,6 +44,7 @@ PAGES = (
     people,
     theme,
     health,
+    metrics,
     api,
 )
 
@@ -59,6 +62,8 @@ def create_app(services: Services) -> Flask:
     app.url_map.merge_slashes = False
     site = security.site_of(services.settings.public_url, services.settings.secret_key)
     app.extensions["rung"] = Desk(services, site)
+    requests.log_requests(app)
+    metrics.measure(app)
     for page in PAGES:
         app.register_blueprint(page.views)
     assets.serve_assets(app)

@@ -110,7 +110,7 @@ def _heading(problem: RungError) -> str:
 
 
 def _of_surprise(problem: Exception) -> AnyResponse:
-    reference = secrets.token_hex(6)
+    reference = g.get("request_id") or secrets.token_hex(6)
     log.error("unexpected, reference %s", reference, exc_info=problem)
     return _page(500, "This is a mistake in Rung, not in what you did.", "", reference=reference)
 
