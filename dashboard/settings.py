@@ -22,12 +22,14 @@ from dashboard.core.errors import (
 from dashboard.core.migration import SIZE_LIMIT
 
 FILE = "rung.toml"
+PROBE_LIMIT = 1_000_000_000
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _NAME = re.compile(r"(?!all$)[a-z][a-z0-9_-]{0,62}")  # `--env all` means every one of them
 _PASSWORD = re.compile(r"://[^/@]*:(?!\d+/)[^@]*[^@:]@|password\s*=", re.IGNORECASE)  # of a server, a key, a service
 _POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved")
-_TOP = ("migrations", "home", "public_url", "secret_key", "max_file_size", "environments")
+_TOP = ("migrations", "home", "public_url", "secret_key", "max_file_size", "probe_limit", "environments")
+_SHORTEST_TOKEN = 20
 _LIMITS = ("stuck_sessions", "stuck_seconds")
 _OF_ENVIRONMENT = ("url", "ledger_schema", "protected", *_POLICIES, *_LIMITS)
 
@@ -45,6 +47,8 @@ class Settings:
     home_variable: the name of that variable, without the $.
     public_url: the address people open, without a slash at the end; None: whatever address they came by.
     size_limit: bytes of one migration.
+    probe_limit: bytes of the largest table that is read in full before anything runs.
+    metrics_token: what opens `/metrics`; None: nothing does.
 
     """
 
@@ -56,6 +60,8 @@ class Settings:
     public_url: str | None = None
     secret_key: Secret | None = field(default=None, repr=False)
     size_limit: int = SIZE_LIMIT
+    probe_limit: int = PROBE_LIMIT
+    metrics_token: Secret | None = field(default=None, repr=False)
 
     def environment(self, name: str) -> Environment:
         """The environment of that name. Raises UnknownEnvironment."""
@@ -100,7 +106,9 @@ def load(
         public_url=_public_url(table, variables, path.name),
         secret_key=_secret(table, "secret_key", variables, path.name)[0],
         size_limit=_whole(table, "max_file_size", path.name, SIZE_LIMIT),
+        probe_limit=_whole(table, "probe_limit", path.name, PROBE_LIMIT),
         environments=_environments(table, variables, path.name),
+        metrics_token=_metrics_token(variables),
     )
 
 
@@ -117,7 +125,16 @@ def _without_file(variables: Mapping[str, str], start: Path, directory: Path | N
         home_variable="RUNG_HOME_URL",
         public_url=_public_url({}, variables, "the shell"),
         secret_key=Secret(key) if key else None,
+        metrics_token=_metrics_token(variables),
     )
+
+
+def _metrics_token(variables: Mapping[str, str]) -> Secret | None:
+    token = variables.get("RUNG_METRICS_TOKEN") or ""
+    if token and len(token) < _SHORTEST_TOKEN:
+        what = f"RUNG_METRICS_TOKEN has fewer than {_SHORTEST_TOKEN} characters, and opens the figures of the service"
+        raise UnsafeConfiguration(what, 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"')
+    return Secret(token) if token else None
 
 
 def _folder(directory: Path | None, variables: Mapping[str, str], start: Path, configured: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 from dashboard.core.access import Act
 from dashboard.core.environment import Environment
 from dashboard.core.events import event_to_json
+from dashboard.core.foresight import Foresight, headline
 from dashboard.core.matrix import Column, Look, Matrix, Row
 from dashboard.core.plan import Plan, Step
 from dashboard.core.progress import RunView, StoredEvent, result_to_json
@@ -46,6 +47,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "pending": [_step_json(step) for step in plan.steps],
         "files": [{"filename": e.filename, "state": e.state, "note": e.note or None} for e in plan.entries],
     }
+
+
+def foresight_json(plan: Plan, seen: Foresight) -> dict[str, Any]:
+    """What the rows say of a plan; stands beside what `plan_json` says, and has the better verdict."""
+    return {"verdict": headline(plan, seen), "probes": seen.answers, "probes_trouble": seen.trouble or None}
 
 
 def _step_json(step: Step) -> dict[str, Any]:

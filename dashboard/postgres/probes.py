@@ -30,7 +30,6 @@ from dashboard.core.safety.names import listed, shown
 from dashboard.postgres.catalog import Catalog, Known, read_catalog
 from dashboard.postgres.connect import Connection, dial, one_line
 
-SIZE_LIMIT = 10**9  # bytes; larger tables are not read in full
 PATIENCE = 5  # seconds for one probe
 BUDGET = 25.0  # seconds for all of them
 _SAMPLE = 64 * 10**6  # bytes of a table that is too large
@@ -41,7 +40,7 @@ _KEY_LENGTH = 60
 Condition = sql.Composable
 
 
-def ask(environment: Environment, probes: Sequence[Probe], *, size_limit: int = SIZE_LIMIT) -> tuple[Answer, ...]:
+def ask(environment: Environment, probes: Sequence[Probe], *, size_limit: int) -> tuple[Answer, ...]:
     """Answers in the order of the probes; questions that nobody needs to read the answer of are left out.
 
     Raises EnvironmentFault, MissingVariable, BadDatabaseUrl.

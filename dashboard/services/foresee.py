@@ -7,8 +7,11 @@ from dashboard.core.probes import probes_of
 from dashboard.postgres import probes
 
 
-def foresee(look: Look, *, size_limit: int = probes.SIZE_LIMIT) -> Foresight:
-    """Ask the rows, in a transaction that cannot write. `trouble` says why they could not be asked."""
+def foresee(look: Look, size_limit: int) -> Foresight:
+    """Ask the rows, in a transaction that cannot write; `trouble` says why they could not be asked.
+
+    size_limit: bytes of the largest table that is read in full.
+    """
     name = look.environment.name
     if look.plan is None or look.not_reachable:
         return Foresight(name, trouble=look.not_reachable.reason if look.not_reachable else f"{name} was never reached")

@@ -49,7 +49,7 @@ def production(server: embedded.EmbeddedServer) -> Environment:
 
 def seen(environment: Environment, *files: str, size_limit: int = 10**9) -> Foresight:
     named = [(f"{number:03}_file.sql", text) for number, text in enumerate(files, 1)]
-    return foresee(Compare((environment,), lambda: folder_of(*named), None).look("production"), size_limit=size_limit)
+    return foresee(Compare((environment,), lambda: folder_of(*named), None).look("production"), size_limit)
 
 
 def only(environment: Environment, *files: str, size_limit: int = 10**9) -> Answer:

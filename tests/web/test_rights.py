@@ -12,7 +12,16 @@ from dashboard.core.access import EVERYWHERE, Role
 from dashboard.web import create_app, security
 from tests.cast import EMAILS, Cast, words
 
-OPEN = {"signin.show", "signin.sign_in", "signin.show_link", "signin.redeem", "static", "health.show", "health.ready", "metrics.show"}
+OPEN = {
+    "signin.show",
+    "signin.sign_in",
+    "signin.show_link",
+    "signin.redeem",
+    "static",
+    "health.show",
+    "health.ready",
+    "metrics.show",
+}
 LOOKERS = {Role.VIEWER, Role.OPERATOR, Role.ADMIN}
 MAY = {
     "matrix.show": LOOKERS,
