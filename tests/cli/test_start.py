@@ -167,6 +167,11 @@ def test_it_works_as_the_start_line_of_a_package(one: Checkout, tmp_path: Path) 
     (tmp_path / "bin" / "rung").write_text(f'#!/bin/sh\nexec {sys.executable} -m dashboard "$@"\n')
     (tmp_path / "bin" / "rung").chmod(0o755)
     variables = one.variables | {"PATH": f"{tmp_path / 'bin'}:{one.variables['PATH']}"}
-    for line in ('rung new "add_user_preferences"', "rung migrate", "rung check", "rung start -- true"):
+    for line in (
+        'rung new "add_user_preferences" --table user_preferences',
+        "rung migrate",
+        "rung check",
+        "rung start -- true",
+    ):
         subprocess.run(["sh", "-c", line], cwd=one.folder, env=variables, check=True, capture_output=True)
     assert one.ledger() == ["001_a.sql", "002_add_user_preferences.sql"]
