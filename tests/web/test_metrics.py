@@ -74,6 +74,13 @@ def test_answers_are_timed_by_view_and_never_by_address(watched: Flask) -> None:
     assert not any("no-such-page" in name for name in told)
 
 
+def test_words_that_are_no_method_make_one_series_together(watched: Flask) -> None:
+    for number in range(3):
+        watched.test_client().open("/sign-in", method=f"ODD{number}")
+    methods = {name.partition('method="')[2].partition('"')[0] for name in figures(watched) if "method=" in name}
+    assert methods == {"other"}
+
+
 def test_a_home_that_is_away_is_told_and_the_rest_left_out(settings: Settings) -> None:
     app = create_app(build(replace(settings, home=NOWHERE, metrics_token=Secret(TOKEN))))
     told = figures(app)
