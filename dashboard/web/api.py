@@ -17,7 +17,7 @@ from dashboard.core.progress import RunView
 from dashboard.core.record import Remembered
 from dashboard.core.run import Actor, ActorKind, Door
 from dashboard.web import current
-from dashboard.web.environment import ALL, FORCE, UNTIL_BLOCKED, order_of, wrong_with
+from dashboard.web.environment import ALL, FORCE, UNTIL_BLOCKED, open_run, order_of, wrong_with
 from dashboard.web.filters import NAMES, read_filters
 from dashboard.web.matrix import FRESH, visible
 from dashboard.web.openapi import Question, describe
@@ -155,16 +155,15 @@ def _row(one: Remembered) -> dict[str, object]:
 def apply(name: str) -> Response:
     """Ask for a run of the plan with this digest, as the page's button does."""
     form = _form(_body(APPLY), name)
-    runs = current.services().runs
-    running = next((run.run_id for run in runs.running() if run.environment == name), None)
-    if running is not None:
-        return _asked(running, already=True)
     look = current.services().compare.look(name)
     wrong = wrong_with(form, look, current.bearer())
     if wrong is not None:
+        running = open_run(name)
+        if running is not None:
+            return _asked(running.run_id, already=True)
         raise Conflict(wrong)
     order = order_of(form, Actor(ActorKind.AGENT, current.bearer().who, Door.API))
-    reference = runs.ask(name, order, address=request.remote_addr or "")
+    reference = current.services().runs.ask(name, order, address=request.remote_addr or "")
     return _asked(reference.run_id, already=reference.already)
 
 

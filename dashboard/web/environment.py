@@ -63,15 +63,26 @@ def fragment(name: str) -> Response:
 @views.post("/environments/<name>/apply")
 @needs(Act.APPLY)
 def apply(name: str) -> AnyResponse:
-    """Ask for a run of exactly the plan that was shown; another plan runs nothing and is shown instead."""
+    """Ask for a run of exactly the plan that was shown; another plan runs nothing and is shown instead.
+
+    A click while a run is open leads to that run, which is what changed the plan that the click was for.
+    """
     look = current.services().compare.look(name)
     form = {field: request.form.get(field, "").strip()[:500] for field in ("digest", "mode", "reason", "confirm")}
     wrong = wrong_with(form, look, current.visitor())
     if wrong is not None:
+        running = open_run(name)
+        if running is not None:
+            return redirect(url_for("run.show", run_id=running.run_id), 303)
         return make_response(render_template("environment.html", page=_page(look, wrong, form["reason"])), 409)
     order = order_of(form, Actor(ActorKind.PERSON, current.visitor().email, Door.WEB))
     run = current.services().runs.ask(name, order, address=request.remote_addr or "")
     return redirect(url_for("run.show", run_id=run.run_id), 303)
+
+
+def open_run(name: str) -> RunView | None:
+    """The run that is queued or running there."""
+    return next((run for run in current.services().runs.running() if run.environment == name), None)
 
 
 @views.post("/environments/<name>/resolve")
@@ -157,8 +168,7 @@ def _page(
     look: Look, message: str | None = None, typed_reason: str = "", typed: Typed | None = None
 ) -> EnvironmentPage:
     name = look.environment.name
-    runs = current.services().runs
-    running = next((run for run in runs.running() if run.environment == name), None)
+    runs, running = current.services().runs, open_run(name)
     newest = [run for run in runs.newest(name, RUNS + 1) if run.state is RunState.ENDED][:RUNS]
     return make_page(
         look,
