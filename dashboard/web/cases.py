@@ -27,10 +27,12 @@ MOST = 20  # files that are offered; more of them are a matter for a shell
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What somebody typed into the form of one file, when it was refused."""
+    """What somebody typed into a form that was refused: the one of a file, or of a way to apply (`mode`)."""
 
     filename: str = ""
+    mode: str = ""
     reason: str = ""
+    confirm: str = ""
 
 
 Kept = Callable[[str, str], str | None]  # file name and hash -> the text that was applied
@@ -65,6 +67,7 @@ def _view(case: Case, look: Look, typed: Typed, kept: Kept, *, able: bool) -> Ca
         shown=case.migration.raw_hash if case.migration else "",
         confirm=look.environment.name if look.environment.policies.protected and ways else None,
         typed_reason=typed.reason if mine else "",
+        typed_confirm=typed.confirm if mine else "",
         fold=f"Accept this content on {case.environment}…" if edited and ways else None,
         open=mine,
     )

@@ -1,6 +1,6 @@
 """One environment: what would run, why not, and the button that runs it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -74,7 +74,7 @@ def apply(name: str) -> AnyResponse:
         running = open_run(name)
         if running is not None:
             return redirect(url_for("run.show", run_id=running.run_id), 303)
-        return make_response(render_template("environment.html", page=_page(look, wrong, form["reason"])), 409)
+        return make_response(render_template("environment.html", page=_page(look, wrong, _typed(form))), 409)
     order = order_of(form, Actor(ActorKind.PERSON, current.visitor().email, Door.WEB))
     run = current.services().runs.ask(name, order, address=request.remote_addr or "")
     return redirect(url_for("run.show", run_id=run.run_id), 303)
@@ -106,7 +106,7 @@ def resolve(name: str) -> AnyResponse:
             return redirect(url_for("environment.show", name=name, decided=resolution.run_id), 303)
         wrong = f"{resolution.problem.message}. {resolution.problem.advice} Nothing was decided."
         look = services.compare.last_look(name)
-    page = _page(look, wrong, typed=Typed(form["filename"], form["reason"]))
+    page = _page(look, wrong, typed=_typed(form))
     return make_response(render_template("environment.html", page=page), 409)
 
 
@@ -152,7 +152,7 @@ def wrong_with(form: dict[str, str], look: Look, asker: Asker) -> str | None:
         return f"{environment.name} {'does not answer' if silent else 'cannot be used'}. Nothing was started."
     if form["digest"] != look.plan.digest:
         return "The plan has changed since you looked. Nothing was started; this is the plan as it is now."
-    if form["mode"] not in {choice.mode for choice in _choices(look.plan, look, asker)}:
+    if form["mode"] not in {choice.mode for choice in _choices(look.plan, look, asker, Typed())}:
         return "That is not possible with this plan. Nothing was started."
     if environment.policies.protected and form["confirm"] != environment.name:
         return f"{environment.name} is protected: type its name to confirm. Nothing was started."
@@ -164,9 +164,11 @@ def wrong_with(form: dict[str, str], look: Look, asker: Asker) -> str | None:
 # --- the page ---
 
 
-def _page(
-    look: Look, message: str | None = None, typed_reason: str = "", typed: Typed | None = None
-) -> EnvironmentPage:
+def _typed(form: Mapping[str, str]) -> Typed:
+    return Typed(form.get("filename", ""), form.get("mode", ""), form["reason"], form["confirm"])
+
+
+def _page(look: Look, message: str | None = None, typed: Typed | None = None) -> EnvironmentPage:
     name = look.environment.name
     runs, running = current.services().runs, open_run(name)
     newest = [run for run in runs.newest(name, RUNS + 1) if run.state is RunState.ENDED][:RUNS]
@@ -177,7 +179,6 @@ def _page(
         running=running,
         newest=newest,
         message=message,
-        typed_reason=typed_reason,
         typed=typed or Typed(),
     )
 
@@ -190,17 +191,16 @@ def make_page(
     running: RunView | None = None,
     newest: Sequence[RunView] = (),
     message: str | None = None,
-    typed_reason: str = "",
     typed: Typed | None = None,
 ) -> EnvironmentPage:
-    name, plan, now = look.environment.name, look.plan, visitor.now
+    name, plan, now, typed = look.environment.name, look.plan, visitor.now, typed or Typed()
     column = make_matrix([look]).columns[0]
-    choices = _choices(plan, look, visitor, typed_reason) if plan and not running else ()
+    choices = _choices(plan, look, visitor, typed) if plan and not running else ()
     rungs, older = _rungs(plan.entries if plan else ())
     said = _verdict(look, visitor)
     kept = partial(current.services().history.text, name)
-    cases = () if running else cases_of(look, State.UNFINISHED, visitor, typed or Typed(), kept)
-    edited = () if running else cases_of(look, State.EDITED, visitor, typed or Typed(), kept)
+    cases = () if running else cases_of(look, State.UNFINISHED, visitor, typed, kept)
+    edited = () if running else cases_of(look, State.EDITED, visitor, typed, kept)
     page = EnvironmentPage(
         frame=replace(
             frame, title=f"{said.word if len(said.word) < 40 else 'stopped'} · {name} · Rung", icon=_icon(look, running)
@@ -225,7 +225,7 @@ def make_page(
         held=plan.digest if plan else "",
         apply_href=url_for("environment.apply", name=name),
         choices=choices,
-        typed_reason=typed_reason,
+        typed_reason=typed.reason if typed.mode == FORCE else "",
         who_may=None if running else _who_may(look, visitor),
         running=run_line(running, now) if running else None,
         rungs=rungs,
@@ -315,14 +315,20 @@ def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _choices(plan: Plan, look: Look, visitor: Asker, typed_reason: str = "") -> tuple[Choice, ...]:
+def _choices(plan: Plan, look: Look, visitor: Asker, typed: Typed) -> tuple[Choice, ...]:
     """The ways to apply that this person has with this plan; none where nothing may run."""
     name = look.environment.name
     if look.not_reachable or not visitor.may(Act.APPLY, name):
         return ()
-    ways = (_everything(plan, name), _until_blocked(plan, name), _force(plan, name, visitor, typed_reason))
+    ways = (
+        _everything(plan, name),
+        _until_blocked(plan, name),
+        _force(plan, name, visitor, opened=typed.mode == FORCE),
+    )
     confirm = name if look.environment.policies.protected else None
-    return tuple(replace(way, confirm=confirm) for way in ways if way)
+    return tuple(
+        replace(way, confirm=confirm, typed=typed.confirm if way.mode == typed.mode else "") for way in ways if way
+    )
 
 
 def _everything(plan: Plan, name: str) -> Choice | None:
@@ -344,7 +350,7 @@ def _until_blocked(plan: Plan, name: str) -> Choice | None:
     )
 
 
-def _force(plan: Plan, name: str, visitor: Asker, typed_reason: str) -> Choice | None:
+def _force(plan: Plan, name: str, visitor: Asker, *, opened: bool) -> Choice | None:
     forced = plan.runnable(force=True, until_blocked=False)
     if not plan.gated or not forced or not visitor.may(Act.FORCE, name):
         return None
@@ -357,7 +363,7 @@ def _force(plan: Plan, name: str, visitor: Asker, typed_reason: str) -> Choice |
         emphasis="danger",
         needs_reason=True,
         fold="Apply past the gate…",
-        open=bool(typed_reason),
+        open=opened,
     )
 
 

@@ -207,7 +207,7 @@ class Choice:
     Attributes
     ----------
     mode: what the form sends.
-    confirm: the name that has to be typed.
+    confirm: the name that has to be typed. typed: what was typed there, when the form was refused.
     fold: the line behind which it hides until somebody wants it.
 
     """
@@ -218,6 +218,7 @@ class Choice:
     emphasis: str
     needs_reason: bool = False
     confirm: str | None = None
+    typed: str = ""
     fold: str | None = None
     open: bool = False
 
@@ -266,6 +267,7 @@ class CaseView:
     shown: str
     confirm: str | None
     typed_reason: str
+    typed_confirm: str
     fold: str | None
     open: bool
 

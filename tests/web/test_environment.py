@@ -117,6 +117,12 @@ def test_a_reason_that_was_typed_is_not_lost(three: tuple[str, ...], cast: Cast)
     assert "<details open>" in answer.text
 
 
+def test_a_name_that_was_typed_is_not_lost_and_stays_in_its_own_form(three: tuple[str, ...], cast: Cast) -> None:
+    answer = press(cast.admin, "production", "force", reason=" ", confirm="production")
+    assert re.findall(r'name="confirm" value="([^"]*)"', answer.text) == ["", "production"]
+    assert "<details open>" in answer.text
+
+
 def test_a_dead_environment_starts_nothing(settings: Settings, three: tuple[str, ...], cast: Cast) -> None:
     *others, production = settings.environments
     services = build(replace(settings, environments=(*others, replace(production, url=NOWHERE))))

@@ -120,6 +120,15 @@ def test_what_does_not_fit_is_refused_with_the_reason(
     assert decisions(ask, "staging") == []
 
 
+def test_what_was_typed_into_a_refused_form_is_not_lost(stopped: Stopped, cast: Cast) -> None:
+    stopped("production")
+    typed = decide(cast.admin, "production", reason=" ", confirm="production").text
+    assert 'name="confirm" value="production"' in typed
+    typed = decide(cast.admin, "production", reason="seen <to>", confirm="prod").text
+    assert 'name="confirm" value="prod"' in typed
+    assert "seen &lt;to&gt;</textarea>" in typed
+
+
 def test_what_was_typed_is_not_lost(stopped: Stopped, cast: Cast) -> None:
     stopped("production")
     answer = decide(cast.admin, "production", reason="rows <merged>", confirm="prod")
