@@ -1,5 +1,6 @@
 """One run: what is happening, live, and how it ended."""
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,8 +43,12 @@ from dashboard.web.pieces import (
 from dashboard.web.progress import FileProgress, Progress, add_up
 from dashboard.web.security import needs
 from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING, STATES
+from dashboard.web.watched import Drawn, Look, Watched
 
 views = Blueprint("run", __name__)
+
+_watched = Watched()
+_TOKEN = secrets.token_hex(16)  # stands where each reader's own token goes; nobody can write it into a name
 
 PATIENCE = 8.0  # seconds after which a run that no worker took deserves a word
 SILENCE = 30.0  # seconds without a sign of life from the worker that deserve one too
@@ -68,9 +73,16 @@ def show(run_id: str) -> str:
 @views.get("/fragments/runs/<run_id>")
 @needs(Act.LOOK)
 def fragment(run_id: str) -> Response:
-    run = _visible(run_id)
-    page = _page(run) if run else show_past_run(run_id)
-    return current.fragment("run_live.html", page, page.live)
+    """Everybody who watches a run asks for this all the time, and gets the same; but for the token in the form."""
+    look = _watched.look(current.services().runs, run_id)
+    if look is None:
+        page = show_past_run(run_id)
+        return current.fragment("run_live.html", page, page.live)
+    _refuse_hidden(look.run)
+    drawn = _drawn(look)
+    if request.args.get("seen") == drawn.version:
+        return Response(status=204)
+    return Response(drawn.html.replace(_TOKEN, current.frame("").csrf))
 
 
 @views.post("/runs/<run_id>/stop")
@@ -88,15 +100,31 @@ def stop(run_id: str) -> AnyResponse:
 
 def _visible(run_id: str) -> RunView | None:
     run = current.services().runs.show(run_id)
-    if run is not None and not current.may_look(run.environment):
-        raise NotFound("run", run_id)
+    if run is not None:
+        _refuse_hidden(run)
     return run
+
+
+def _refuse_hidden(run: RunView) -> None:
+    if not current.may_look(run.environment):
+        raise NotFound("run", run.run_id)
 
 
 def _page(run: RunView) -> RunPage:
     progress = add_up(current.services().runs.events_since(run.run_id))
     may_stop = current.visitor().may(Act.STOP, run.environment)
     return make_page(run, progress, current.frame(""), may_stop=may_stop, decide=_in_doubt(run))
+
+
+def _drawn(look: Look) -> Drawn:
+    may_stop = current.visitor().may(Act.STOP, look.run.environment)
+    drawn = look.drawn.get(may_stop)
+    if drawn is None:
+        frame = replace(current.frame(""), csrf=_TOKEN)
+        page = make_page(look.run, look.progress, frame, may_stop=may_stop, decide=_in_doubt(look.run))
+        drawn = Drawn(page.live.version, render_template("run_live.html", page=page))
+        look.drawn[may_stop] = drawn
+    return drawn
 
 
 def _in_doubt(run: RunView) -> str | None:

@@ -1,0 +1,69 @@
+"""One look at a run, and one drawing of it, serve everybody who watches it."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from dashboard.core.progress import RunView, StoredEvent
+from dashboard.services.runs import Runs
+from dashboard.web.progress import Progress, add_up
+
+FRESH = 0.25  # seconds that a look is good for; a page asks for the first time a little later than that
+_OLD = 3.0  # seconds after which nobody is shown a look any more, whoever may be asking
+_KEPT = 30  # runs
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a reader is sent, but for the token in its form."""
+
+    version: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A run as home knew it. `drawn`: by whether the reader may stop it."""
+
+    run: RunView
+    events: tuple[StoredEvent, ...]
+    progress: Progress
+    at: float
+    drawn: dict[bool, Drawn] = field(default_factory=dict)
+
+
+class Watched:
+    """The runs that somebody watches now. For any number of threads."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, Look] = {}
+        self._asking = threading.Lock()
+
+    def look(self, runs: Runs, run_id: str) -> Look | None:
+        """At most FRESH seconds old, unless home is slow; None where there is no such run. Raises as `Runs.show`."""
+        known = self._looks.get(run_id)
+        age = time.monotonic() - known.at if known else _OLD
+        if known is None or age >= _OLD:
+            return self._ask(runs, run_id, known)
+        if age < FRESH or not self._asking.acquire(blocking=False):
+            return known
+        try:
+            return self._ask(runs, run_id, known)
+        finally:
+            self._asking.release()
+
+    def _ask(self, runs: Runs, run_id: str, known: Look | None) -> Look | None:
+        at = time.monotonic()
+        run = runs.show(run_id)
+        if run is None:
+            return None
+        before = known.events if known else ()
+        events = (*before, *runs.events_since(run_id, before[-1].sequence if before else 0))
+        look = Look(run, events, add_up(events), at)
+        self._keep(run_id, look)
+        return look
+
+    def _keep(self, run_id: str, look: Look) -> None:
+        looks = {name: one for name, one in self._looks.items() if look.at - one.at < _OLD and name != run_id}
+        newest = sorted(looks.items(), key=lambda item: item[1].at)[-_KEPT + 1 :]
+        self._looks = dict(newest) | {run_id: look}
