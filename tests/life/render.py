@@ -49,14 +49,10 @@ class Instance:
         return time.monotonic() - begun
 
     def kill(self) -> None:
-        """With its children; whoever was asked to end has none any more."""
+        """The pages have children, and end them when they are asked; a worker might first finish what it does."""
         if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(LIMIT)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            self.process.send_signal(signal.SIGTERM if self.port else signal.SIGKILL)
+            self.process.wait(LIMIT)
 
 
 @dataclass(frozen=True)
