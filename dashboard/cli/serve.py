@@ -93,7 +93,7 @@ def supervise(
     worker: bool = True,
     log: IO[str] | None = None,
 ) -> int:
-    """Run pages and worker until a signal comes or one of them ends by itself; then end both, the pages first.
+    """Run pages and worker until a signal comes or one of them ends by itself; then end both.
 
     `ready` is called once the pages answer. `log` takes what both print; without it, it goes where our own words go.
     The exit code: 0 after a signal, 1 otherwise.
@@ -106,6 +106,7 @@ def supervise(
         pages = _start([*_GUNICORN, *_gunicorn_options(door), "dashboard.wsgi:app"], shell, log)
         children["the pages"] = pages
         ends.callback(_end, pages, _PAGES_END)
+        ends.callback(_tell_to_end, children)
         _come_up(door, pages, told, ready)
         return _watch(children, told)
 
@@ -171,6 +172,13 @@ def _watch(children: "Mapping[str, subprocess.Popen[bytes]]", told: list[int]) -
                 return FAILED
         time.sleep(_LOOK)
     return DONE
+
+
+def _tell_to_end(children: "Mapping[str, subprocess.Popen[bytes]]") -> None:
+    """All at once: a platform gives 30 s in all, and a slow reader must not take them from a run."""
+    for child in children.values():
+        if child.poll() is None:
+            child.terminate()
 
 
 def _end(child: "subprocess.Popen[bytes]", patience: float) -> None:

@@ -158,7 +158,7 @@ class Render:
         if before.returncode:
             return Deploy("pre-deploy", before.stdout)
         new = self.boot(WEB, checkout, changed)
-        if not self._is_healthy(new, patience):
+        if not self.is_healthy(new, patience):
             new.kill()
             return Deploy("health", new.said)
         old, self.web, self.front.serving = self.web, new, new.port
@@ -210,7 +210,7 @@ class Render:
         assert not {"&&", "|", ";", ">"} & set(others), "Render runs one program, without a shell"
         return [str(checkout / first) if "/" in first else first, *others]
 
-    def _is_healthy(self, instance: Instance, patience: float) -> bool:
+    def is_healthy(self, instance: Instance, patience: float) -> bool:
         until = time.monotonic() + patience
         while time.monotonic() < until and instance.process.poll() is None:
             try:
