@@ -40,14 +40,18 @@ def _asset(name: str, body: bytes) -> Asset:
     return Asset(f"{stem}.{fingerprint}.{ending}", body, gzip.compress(body, mtime=0), TYPES[f".{ending}"])
 
 
+def pack_page(body: bytes) -> bytes:
+    return gzip.compress(body, compresslevel=1, mtime=0)
+
+
 def pack_pages(app: Flask) -> None:
     """Pages of some size go out compressed, at the level that costs next to nothing."""
 
     @app.after_request
     def pack(answer: Response) -> Response:
         big = answer.mimetype == "text/html" and (answer.content_length or 0) > WORTH_PACKING
-        if big and request.accept_encodings["gzip"] > 0:
-            answer.set_data(gzip.compress(answer.get_data(), compresslevel=1, mtime=0))
+        if big and not answer.content_encoding and request.accept_encodings["gzip"] > 0:
+            answer.set_data(pack_page(answer.get_data()))
             answer.content_encoding = "gzip"
         answer.vary.add("Accept-Encoding")
         return answer

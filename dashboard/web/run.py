@@ -17,6 +17,7 @@ from dashboard.core.resolving import case_of
 from dashboard.core.run import LockHolder, Outcome
 from dashboard.core.words import count, passed, span
 from dashboard.web import current
+from dashboard.web.assets import pack_page
 from dashboard.web.pages import (
     FileView,
     Frame,
@@ -82,6 +83,8 @@ def fragment(run_id: str) -> Response:
     drawn = _drawn(look)
     if request.args.get("seen") == drawn.version:
         return Response(status=204)
+    if drawn.packed is not None and request.accept_encodings["gzip"] > 0:
+        return Response(drawn.packed, headers={"Content-Encoding": "gzip"})
     return Response(drawn.html.replace(_TOKEN, current.frame("").csrf))
 
 
@@ -122,7 +125,8 @@ def _drawn(look: Look) -> Drawn:
     if drawn is None:
         frame = replace(current.frame(""), csrf=_TOKEN)
         page = make_page(look.run, look.progress, frame, may_stop=may_stop, decide=_in_doubt(look.run))
-        drawn = Drawn(page.live.version, render_template("run_live.html", page=page))
+        html = render_template("run_live.html", page=page)
+        drawn = Drawn(page.live.version, html, None if _TOKEN in html else pack_page(html.encode()))
         look.drawn[may_stop] = drawn
     return drawn
 

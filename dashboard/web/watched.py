@@ -15,10 +15,11 @@ _KEPT = 30  # runs
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What a reader is sent, but for the token in its form."""
+    """What a reader is sent. `html` lacks the token of its form; `packed`, for browsers, where there is no form."""
 
     version: str
     html: str
+    packed: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Many people watch one run: home is asked once for all of them, and each gets what is theirs."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_the_button_carries_the_token_of_whoever_reads_and_is_not_there_for_othe
     stop = watching.removeprefix("/fragments") + "/stop"
     assert cast.operator.client.post(stop, data={"csrf": tokens[1]}).status_code == 403
     assert cast.operator.client.post(stop, data={"csrf": tokens[0]}).status_code == 303
+
+
+def test_whoever_has_no_button_gets_the_same_bytes_packed_or_not(cast: Cast, watching: str) -> None:
+    plain = cast.viewer.get(watching)
+    packed = cast.viewer.get(watching, headers={"Accept-Encoding": "gzip"})
+    assert (plain.content_encoding, packed.content_encoding) == (None, "gzip")
+    assert gzip.decompress(packed.data).decode() == plain.text
+    with_button = cast.operator.get(watching, headers={"Accept-Encoding": "gzip"})
+    assert TOKEN.search(gzip.decompress(with_button.data).decode())
 
 
 def test_home_is_asked_once_for_all_who_watch(
