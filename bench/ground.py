@@ -42,10 +42,12 @@ class Sizes:
     planned_rounds: int = 5
     page_files: int = 1000
     page_views: int = 50
+    watchers: int = 200
+    watched_seconds: float = 10
 
 
 FULL = Sizes()
-QUICK = Sizes(rounds=3, far_rounds=2, planned_rounds=2, page_views=15)
+QUICK = Sizes(rounds=3, far_rounds=2, planned_rounds=2, page_views=15, watched_seconds=4)
 
 
 @dataclass(frozen=True, slots=True)

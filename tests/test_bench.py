@@ -11,7 +11,16 @@ from bench.rows import ROWS
 from dashboard.postgres.embedded import EmbeddedServer
 
 TINY = ground.Sizes(
-    rounds=1, files=3, far_files=2, far_rounds=1, planned_files=20, planned_rounds=1, page_files=12, page_views=2
+    rounds=1,
+    files=3,
+    far_files=2,
+    far_rounds=1,
+    planned_files=20,
+    planned_rounds=1,
+    page_files=12,
+    page_views=2,
+    watchers=5,
+    watched_seconds=1,
 )
 
 

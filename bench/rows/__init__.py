@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bench.ground import Ground
 from bench.measure import Group
-from bench.rows import far, fresh, nothing, page, plan
+from bench.rows import far, fresh, nothing, page, plan, watchers
 
 Row = Callable[[Ground], Group]
 
@@ -14,4 +14,5 @@ ROWS: dict[str, Row] = {
     "nothing": nothing.measure,
     "plan": plan.measure,
     "page": page.measure,
+    "watchers": watchers.measure,
 }
