@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 EVERYWHERE = "*"  # stands where a role is for all environments
+FRESH = timedelta(minutes=10)  # as long does a proof of who one is count
 
 
 class Role(StrEnum):
@@ -65,7 +66,8 @@ class Visitor:
     roles: environment name, or `EVERYWHERE`, -> role. What is said of one environment wins over `EVERYWHERE`.
     csrf: the secret that every form of this session sends back.
     session: SHA-256, hex, of the session's token; names the session without opening it.
-    signed_in_at, now: home's clock, aware; `now` is the moment of this request, from which "4 min ago" is reckoned.
+    proved_at: when they last proved who they are: by signing in, or again later.
+    now: the moment of this request, from which "4 min ago" is reckoned. Both by home's clock, aware.
 
     """
 
@@ -73,7 +75,7 @@ class Visitor:
     roles: Mapping[str, Role]
     csrf: str = field(repr=False)
     session: str
-    signed_in_at: datetime
+    proved_at: datetime
     now: datetime
 
     def role_for(self, environment: str) -> Role | None:
@@ -96,6 +98,11 @@ class Visitor:
     @property
     def sees_anything(self) -> bool:
         return bool(self.roles)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the last proof still counts for what is asked of a protected environment."""
+        return self.now - self.proved_at <= FRESH
 
 
 @dataclass(frozen=True, slots=True)

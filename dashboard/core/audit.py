@@ -13,6 +13,7 @@ class Deed(StrEnum):
     SIGN_IN = "sign-in"
     SIGN_IN_REFUSED = "sign-in refused"
     SIGN_OUT = "sign-out"
+    PROVED = "identity proved"
     LINK_MADE = "link made"
     LINK_REDEEMED = "link redeemed"
     LINK_REFUSED = "link refused"

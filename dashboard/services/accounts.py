@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 import threading
-from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from dashboard.postgres.home.pool import Home
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-FRESH = timedelta(minutes=10)  # as long does a sign-in stand for a password
 NOT_PROVED = "The present password is not right, or the sign-in is too old. Nothing was changed."
 _LONGEST_EMAIL = 254
 _TOKEN_BYTES = 32
@@ -180,7 +178,7 @@ class Accounts:
             roles={environment: Role(role) for environment, role in session.roles.items()},
             csrf=hashlib.sha256(b"csrf " + session_token.encode()).hexdigest(),  # known to who has the token, and to us
             session=token_hash.hex(),
-            signed_in_at=session.created_at,
+            proved_at=session.proved_at,
             now=session.now,
         )
 
@@ -197,6 +195,32 @@ class Accounts:
             ended = rows.end_sessions(connection, _found(rows.find(connection, _normal(email)), email).id)
             audit.append(connection, Report(Deed.SESSIONS_ENDED, by, subject=_normal(email), detail=f"{ended} of them"))
         return ended
+
+    def prove(self, visitor: Visitor, proof: str, environment: str, *, address: str = "") -> str | None:
+        """Who this is, once more: the token under which the session goes on; None where it is no proof.
+
+        `proof`: the password; or a new one-time link (or its token), where the account has no password.
+        """
+        source = Source(visitor.email, address)
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, visitor.email), visitor.email)
+            allowed = rows.begin_try(connection, _who(visitor.email), address)
+        fits = allowed and (account.password_hash is None or _fits(proof, account.password_hash))
+        with self._home.transaction() as connection:
+            if fits and account.password_hash is None:
+                link = _hash_token(proof.strip().rpartition("/")[2])
+                fits = rows.use_link(connection, link, of=account.id) is not None
+            token = _token()
+            if fits and rows.renew_session(connection, bytes.fromhex(visitor.session), _hash_token(token)):
+                rows.forget_failures(connection, _who(visitor.email), address)
+                audit.append(connection, Report(Deed.PROVED, source, environment))
+                return token
+            audit.append(connection, Report(Deed.PROVED, source, environment, outcome="refused"))
+        return None
+
+    def has_password(self, email: str) -> bool:
+        with self._home.connection() as connection:
+            return _found(rows.find(connection, _normal(email)), email).password_hash is not None
 
     # --- one's own account ---
 
@@ -244,7 +268,7 @@ class Accounts:
         with self._home.transaction() as connection:
             account = _found(rows.find(connection, visitor.email), visitor.email)
             if account.password_hash is None:
-                return visitor.now - visitor.signed_in_at <= FRESH
+                return visitor.is_fresh
             allowed = rows.begin_try(connection, _who(visitor.email), address)
         if allowed and _fits(present, account.password_hash):
             return True

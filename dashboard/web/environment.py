@@ -32,6 +32,7 @@ from dashboard.web.pieces import (
     refusal_view,
     run_line,
 )
+from dashboard.web.proof import unproved
 from dashboard.web.rehearsal import form_of
 from dashboard.web.security import needs
 from dashboard.web.signs import STATES, rail_of
@@ -75,6 +76,9 @@ def apply(name: str) -> AnyResponse:
         if running is not None:
             return redirect(url_for("run.show", run_id=running.run_id), 303)
         return make_response(render_template("environment.html", page=_page(look, wrong, _typed(form))), 409)
+    asks = unproved(look.environment, form)
+    if asks is not None:
+        return asks
     order = order_of(form, Actor(ActorKind.PERSON, current.visitor().email, Door.WEB))
     run = current.services().runs.ask(name, order, address=request.remote_addr or "")
     return redirect(url_for("run.show", run_id=run.run_id), 303)
@@ -94,6 +98,9 @@ def resolve(name: str) -> AnyResponse:
     fields = ("filename", "decision", "reason", "shown", "confirm")
     form = {field: request.form.get(field, "").strip()[:500] for field in fields}
     wrong = _wrong_with_decision(form, look)
+    asks = unproved(look.environment, form) if wrong is None else None
+    if asks is not None:
+        return asks
     if wrong is None:
         actor = Actor(ActorKind.PERSON, current.visitor().email, Door.WEB)
         decision, expected = Decision(form["decision"]), form["shown"]

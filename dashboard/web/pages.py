@@ -720,6 +720,22 @@ class SignInPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ProofPage:
+    """Who is asking, once more. `fields`: what was typed before, and is sent again; `reason`: the part people wrote."""
+
+    frame: Frame
+    environment: str
+    action: str
+    fields: tuple[tuple[str, str], ...]
+    reason: str
+    email: str
+    has_password: bool
+    failed: str | None
+    command: str
+    back_href: str
+
+
+@dataclass(frozen=True, slots=True)
 class OwnSession:
     """A session in its owner's list. `name`: what a form calls it; `this`: the one that is looking."""
 

@@ -26,6 +26,7 @@ from dashboard.web.pages import (
     Sign,
 )
 from dashboard.web.pieces import environment_href, fingerprint, migration_href, moment_of, name_of, problem_view
+from dashboard.web.proof import unproved
 from dashboard.web.security import needs
 
 views = Blueprint("rehearsal", __name__)
@@ -41,6 +42,9 @@ _SIGNS = {"+": ("+", "added", "added"), "-": ("\N{MINUS SIGN}", "gone", "removed
 @needs(Act.APPLY)
 def ask(name: str) -> AnyResponse:
     digest = request.form.get("digest", "").strip()[:200]
+    asks = unproved(current.services().settings.environment(name), {"digest": digest})
+    if asks is not None:
+        return asks
     rehearsals = current.services().rehearsals
     made = rehearsals.ask(name, digest, current.visitor().email, address=request.remote_addr or "")
     return redirect(url_for("rehearsal.show", rehearsal_id=made), 303)

@@ -1,6 +1,7 @@
 """Who may do what, as a table."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -44,6 +45,12 @@ def test_a_role_for_one_environment_is_none_elsewhere() -> None:
     assert who.may(Act.APPLY, "staging")
     assert not who.may(Act.LOOK, "production")
     assert who.role is Role.OPERATOR
+
+
+@pytest.mark.parametrize(("minutes", "fresh"), [(0, True), (10, True), (10.1, False), (480, False)])
+def test_a_proof_counts_for_ten_minutes(minutes: float, fresh: bool) -> None:
+    who = visitor(everywhere=Role.ADMIN)
+    assert replace(who, now=who.proved_at + timedelta(minutes=minutes)).is_fresh is fresh
 
 
 def test_a_visitor_never_shows_the_secret_of_its_forms() -> None:

@@ -39,7 +39,7 @@ class Session:
 
     email: str
     roles: Mapping[str, str]
-    created_at: datetime
+    proved_at: datetime
     now: datetime
     quiet: bool
 
@@ -133,7 +133,7 @@ def session(home: Connection, token_hash: bytes) -> Session | None:
     with home.cursor(row_factory=class_row(Session)) as cursor:
         cursor.execute(
             """
-            SELECT a.email, s.created_at, pg_catalog.now() AS now,
+            SELECT a.email, greatest(s.created_at, s.proved_at) AS proved_at, pg_catalog.now() AS now,
                    s.seen_at < pg_catalog.now() - interval '1 minute' AS quiet,
                    coalesce((SELECT pg_catalog.json_object_agg(r.environment, r.role)
                                FROM home.role AS r WHERE r.account_id = a.id), '{}'::json) AS roles
@@ -148,6 +148,16 @@ def session(home: Connection, token_hash: bytes) -> Session | None:
 
 def mark_seen(home: Connection, token_hash: bytes) -> None:
     home.execute("UPDATE home.session SET seen_at = pg_catalog.now() WHERE token_hash = %s", (token_hash,))
+
+
+def renew_session(home: Connection, token_hash: bytes, new: bytes) -> bool:
+    """Its owner proved again who they are: it goes on under another token. False where it ended meanwhile."""
+    renewed = home.execute(
+        "UPDATE home.session SET token_hash = %s, proved_at = pg_catalog.now()"
+        " WHERE token_hash = %s AND ended_at IS NULL",
+        (new, token_hash),
+    )
+    return renewed.rowcount == 1
 
 
 def end_session(home: Connection, token_hash: bytes) -> str | None:
@@ -185,16 +195,19 @@ def spoil_links(home: Connection, account_id: str) -> None:
     )
 
 
-def use_link(home: Connection, token_hash: bytes) -> tuple[str, str] | None:
-    """The account's id and address, once; None where the link is unknown, used, too old, or its account disabled."""
+def use_link(home: Connection, token_hash: bytes, *, of: str | None = None) -> tuple[str, str] | None:
+    """The account's id and address, once; None where the link is unknown, used, too old, or its account disabled.
+
+    `of`: only a link of this account is used.
+    """
     row = home.execute(
         """
         UPDATE home.link AS l SET used_at = pg_catalog.now() FROM home.account AS a
          WHERE l.token_hash = %s AND l.used_at IS NULL AND l.expires_at > pg_catalog.now()
-           AND a.id = l.account_id AND a.disabled_at IS NULL
+           AND a.id = l.account_id AND a.disabled_at IS NULL AND (%s::uuid IS NULL OR a.id = %s)
         RETURNING a.id::text, a.email
         """,
-        (token_hash,),
+        (token_hash, of, of),
     ).fetchone()
     return (row[0], row[1]) if row else None
 

@@ -1,0 +1,65 @@
+"""Who is asking, once more: a fresh proof before anything is done to a protected environment."""
+
+import math
+from collections.abc import Mapping
+
+from flask import Response, after_this_request, g, make_response, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from dashboard.core.environment import Environment
+from dashboard.web import current
+from dashboard.web.pages import ProofPage
+from dashboard.web.pieces import environment_href
+from dashboard.web.security import set_session_cookie
+
+PROOF = "proof"
+WRONG = "That did not fit. Nothing was started, and what you typed before is kept."
+WAIT = "Too many tries failed lately. Wait a little; nothing was started, and what you typed before is kept."
+
+
+def unproved(environment: Environment, form: Mapping[str, str]) -> AnyResponse | None:
+    """The page that asks, and sends `form` again with the answer; None where the asked-for may go on."""
+    visitor = current.visitor()
+    if not environment.policies.protected or visitor.is_fresh:
+        return None
+    proof = request.form.get(PROOF)
+    if proof is None:
+        return _page(environment.name, form, None, 401)
+    accounts, address = current.services().accounts, request.remote_addr or ""
+    wait = accounts.wait(visitor.email, address=address)
+    if wait > 0:
+        answer = _page(environment.name, form, WAIT, 429)
+        answer.headers["Retry-After"] = str(math.ceil(wait))
+        return answer
+    token = accounts.prove(visitor, proof, environment.name, address=address)
+    if token is None:
+        return _page(environment.name, form, WRONG, 401)
+    _go_on_as(token)
+    return None
+
+
+def _go_on_as(token: str) -> None:
+    """The rest of this request, and the browser from now on, have the renewed session."""
+    g.visitor = current.services().accounts.visitor(token) or g.visitor
+
+    @after_this_request
+    def renew(answer: Response) -> Response:
+        set_session_cookie(answer, token, current.site())
+        return answer
+
+
+def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -> AnyResponse:
+    email = current.visitor().email
+    page = ProofPage(
+        frame=current.frame(f"Is it you? · {name} · Rung"),
+        environment=name,
+        action=request.path,
+        fields=tuple(form.items()),
+        reason=form.get("reason", ""),
+        email=email,
+        has_password=current.services().accounts.has_password(email),
+        failed=failed,
+        command=f"rung user link {email}",
+        back_href=environment_href(name),
+    )
+    return make_response(render_template("proof.html", page=page), status)
