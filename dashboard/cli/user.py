@@ -11,6 +11,8 @@ from dashboard.cli.asked import options, person, settings_of
 from dashboard.cli.shown import complain, say, say_json, table
 from dashboard.core.access import EVERYWHERE, LinkPurpose, Role
 from dashboard.core.audit import Source
+from dashboard.core.browser import browser_of
+from dashboard.core.errors import NotFound
 from dashboard.core.words import absolute, count
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _USUAL = "http://127.0.0.1:8000"  # where `rung serve` listens, if nothing else is said
 _INVITED, _RESET = 3 * 24 * 60, 60  # minutes for which a link is good
+_NAME, _SHORTEST_NAME = 12, 4  # characters of a session's name: shown, needed
 _ROLES = click.Choice([role.value for role in Role])
 
 
@@ -102,12 +105,38 @@ def enable(email: str, config: Path | None, directory: Path | None) -> None:
     say(f"{email} may come in again.")
 
 
-@user.command("sign-out", help="End all sessions of an account.")
+@user.command("sessions", help="Show where an account is signed in.")
 @click.argument("email")
+@options()
+def sessions(email: str, config: Path | None, directory: Path | None, *, as_json: bool) -> None:
+    found = _accounts(config, directory)[0].sessions(email)
+    if as_json:
+        say_json(found)
+    elif found:
+        heads = ["session", "browser", "from", "since", "last seen"]
+        table(heads, [
+            [one.name[:_NAME], browser_of(one.agent), one.address, absolute(one.created_at), absolute(one.seen_at)]
+            for one in found
+        ])  # fmt: skip
+    else:
+        say(f"{email} is signed in nowhere.")
+
+
+@user.command("sign-out", help="End all sessions of an account, or one of them.")
+@click.argument("email")
+@click.option("--session", metavar="NAME", help="Only this one, as `rung user sessions` calls it.")
 @options(json=False)
-def sign_out(email: str, config: Path | None, directory: Path | None) -> None:
-    ended = _accounts(config, directory)[0].sign_out_everywhere(email, by=_me())
-    say(f"{email} is signed out everywhere: {count(ended, 'session')}.")
+def sign_out(email: str, session: str | None, config: Path | None, directory: Path | None) -> None:
+    accounts, _ = _accounts(config, directory)
+    if session is None:
+        ended = accounts.sign_out_everywhere(email, by=_me())
+        say(f"{email} is signed out everywhere: {count(ended, 'session')}.")
+        return
+    named = [one.name for one in accounts.sessions(email) if one.name.startswith(session.lower())]
+    if len(session) < _SHORTEST_NAME or len(named) != 1:
+        raise NotFound("session", session)
+    accounts.sign_out_everywhere(email, only=named[0], by=_me())
+    say(f"The session {session} of {email} has ended.")
 
 
 @user.command("list", help="Show who may come in, and as what.")

@@ -147,6 +147,12 @@ class Accounts:
             audit.append(connection, Report(Deed.LINK_MADE, by, subject=_normal(email), detail=detail))
         return token
 
+    def purpose_of(self, token: str) -> LinkPurpose | None:
+        """What a one-time link is for, whether it still works or not; None where there is none."""
+        with self._home.connection() as connection:
+            found = rows.link_purpose(connection, _hash_token(token))
+        return LinkPurpose(found) if found else None
+
     def redeem(self, token: str, *, address: str = "", agent: str = "") -> str | None:
         """A new session's token for a one-time link's; None when it is unknown, used or too old."""
         with self._home.transaction() as connection:
@@ -189,10 +195,16 @@ class Accounts:
             if email is not None:
                 audit.append(connection, Report(Deed.SIGN_OUT, Source(email, address)))
 
-    def sign_out_everywhere(self, email: str, *, by: Source = UNKNOWN) -> int:
-        """End all sessions of an account; how many there were. Raises NotFound."""
+    def sessions(self, email: str) -> tuple[OpenSession, ...]:
+        """The open sessions of an account, the one seen last first. Raises NotFound."""
+        with self._home.connection() as connection:
+            return rows.sessions(connection, _found(rows.find(connection, _normal(email)), email).id)
+
+    def sign_out_everywhere(self, email: str, *, only: str | None = None, by: Source = UNKNOWN) -> int:
+        """End all sessions of an account, or the `only` one of that name; how many there were. Raises NotFound."""
         with self._home.transaction() as connection:
-            ended = rows.end_sessions(connection, _found(rows.find(connection, _normal(email)), email).id)
+            account = _found(rows.find(connection, _normal(email)), email)
+            ended = rows.end_sessions(connection, account.id, only=None if only is None else _session_named(only))
             audit.append(connection, Report(Deed.SESSIONS_ENDED, by, subject=_normal(email), detail=f"{ended} of them"))
         return ended
 

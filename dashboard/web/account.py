@@ -5,14 +5,14 @@ import math
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from dashboard.core.access import EVERYWHERE, Act, OpenSession
+from dashboard.core.access import EVERYWHERE, OpenSession
 from dashboard.core.browser import browser_of
 from dashboard.core.password import LONGEST, RECOMMENDED, SHORTEST
 from dashboard.core.words import count
 from dashboard.web import current
 from dashboard.web.pages import AccountPage, OwnSession
 from dashboard.web.pieces import moment_of
-from dashboard.web.security import Throttled, TooLong, needs
+from dashboard.web.security import Throttled, TooLong, own
 
 views = Blueprint("account", __name__)
 
@@ -20,13 +20,13 @@ DIFFERENT = "The two new passwords are not the same. Nothing was changed."
 
 
 @views.get("/account")
-@needs(Act.LOOK)
+@own
 def show() -> AnyResponse:
     return _page(done=_done(request.args.get("done", "")))
 
 
 @views.post("/account/password")
-@needs(Act.LOOK)
+@own
 def change_password() -> AnyResponse:
     present, new, again = (request.form.get(name, "") for name in ("present", "new", "again"))
     if max(len(text.encode()) for text in (present, new, again)) > LONGEST:
@@ -42,7 +42,7 @@ def change_password() -> AnyResponse:
 
 
 @views.post("/account/sessions/end")
-@needs(Act.LOOK)
+@own
 def end_session() -> AnyResponse:
     """The one that the form names, or all others."""
     name = request.form.get("session")

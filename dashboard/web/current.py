@@ -63,7 +63,7 @@ def frame(title: str, *, icon: str = "favicon.svg") -> Frame:
     who: Visitor | None = g.get("visitor")
     if who is None:
         return Frame(title, token_for(guest_secret(site())))
-    return Frame(title, token_for(who.csrf), Person(who.email, str(who.role)), _links(), icon)
+    return Frame(title, token_for(who.csrf), Person(who.email, str(who.role or "no role yet")), _links(), icon)
 
 
 def _links() -> tuple[Link, ...]:
@@ -72,6 +72,8 @@ def _links() -> tuple[Link, ...]:
         ("History", "history.show"),
         ("Account", "account.show"),
     )
+    if not visitor().sees_anything:
+        pages = pages[-1:]
     if visitor().may(Act.MANAGE):
         pages = (*pages[:-1], ("People", "people.show"), pages[-1])
     return tuple(Link(text, url_for(endpoint), request.endpoint == endpoint) for text, endpoint in pages)

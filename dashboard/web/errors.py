@@ -44,6 +44,7 @@ TEXTS = {
     405: "This address does not take that kind of request. Nothing was done.",
     413: "That was more than this page takes. Nothing was done.",
 }
+NO_ROLE = "Ask an admin to give you one; it counts from the next click on."
 STATUS: dict[type[RungError], int] = {NotFound: 404, UnknownEnvironment: 404, NotAllowed: 403}
 
 
@@ -77,6 +78,8 @@ def _of_ours(problem: RungError) -> AnyResponse:
             return _page(code, f"{problem}.", "Make a token with a scope for it: `rung token add`.")
         act = next((act for act in Act if problem.what.startswith(str(act))), Act.LOOK)
         able = who_may(act)
+        if g.visitor.role is None:
+            return _page(code, "Your account has no role yet, so there is nothing to see.", NO_ROLE)
         return _page(code, f"{problem}.".replace("..", "."), f"{able[0].upper()}{able[1:]} may. {problem.advice}")
     if code == 404:  # the page that is missing
         return _page(code, str(problem))
@@ -150,6 +153,8 @@ def _problem(code: int, text: str, advice: str, reference: str | None) -> Respon
 def _way(code: int, *, signed_in: bool) -> Link:
     if not signed_in:
         return Link("Sign in", url_for("signin.show"))
+    if not current.visitor().sees_anything:
+        return Link("To your account", url_for("account.show"))
     return (
         Link("Try again", request.path)
         if code == 503 and request.method == "GET"

@@ -791,8 +791,11 @@ class PeoplePage:
 
 @dataclass(frozen=True, slots=True)
 class LinkPage:
+    """`sets`: it leads to where a password is set."""
+
     frame: Frame
     action: str
+    sets: bool
 
 
 @dataclass(frozen=True, slots=True)

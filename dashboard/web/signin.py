@@ -5,7 +5,7 @@ import math
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from dashboard.core.access import Act
+from dashboard.core.access import LinkPurpose
 from dashboard.web import current
 from dashboard.web.pages import LinkPage, SignInPage
 from dashboard.web.security import (
@@ -14,8 +14,8 @@ from dashboard.web.security import (
     check_token,
     forget_session_cookie,
     guest_secret,
-    needs,
     open_to_all,
+    own,
     safe_next,
     set_guest_cookie,
     set_session_cookie,
@@ -27,6 +27,7 @@ LONGEST_PASSWORD = 1024  # bytes; hashing costs time and memory
 LONGEST_ADDRESS = 254  # characters, by RFC 5321
 COMMAND = "rung user link you@example.org"
 WRONG = "That did not work. Check address and password, or ask for a one-time link."
+SETTING = (LinkPurpose.INVITE, LinkPurpose.RESET)  # such a link leads to where a password is set
 SPENT = "This link was used already, or is too old. Ask for a new one."
 
 
@@ -55,7 +56,8 @@ def sign_in() -> AnyResponse:
 @open_to_all
 def show_link(token: str) -> AnyResponse:
     """Only a button: what looks at links by itself (mail filters, chat previews) does not use it up."""
-    page = LinkPage(current.frame("Sign in · Rung"), url_for("signin.redeem", token=token))
+    sets = current.services().accounts.purpose_of(token) in SETTING
+    page = LinkPage(current.frame("Sign in · Rung"), url_for("signin.redeem", token=token), sets)
     return set_guest_cookie(make_response(render_template("link.html", page=page)), current.site())
 
 
@@ -64,12 +66,15 @@ def show_link(token: str) -> AnyResponse:
 def redeem(token: str) -> AnyResponse:
     check_token(guest_secret(current.site()))
     accounts = current.services().accounts
+    sets = accounts.purpose_of(token) in SETTING
     session = accounts.redeem(token, address=request.remote_addr or "", agent=request.user_agent.string)
-    return _form(failed=SPENT, status=401) if session is None else _enter(session, url_for("matrix.show"))
+    if session is None:
+        return _form(failed=SPENT, status=401)
+    return _enter(session, url_for("account.show", _anchor="password") if sets else url_for("matrix.show"))
 
 
 @views.post("/sign-out")
-@needs(Act.LOOK)
+@own
 def sign_out() -> AnyResponse:
     cookie = request.cookies.get(current.site().session_cookie, "")
     current.services().accounts.sign_out(cookie, address=request.remote_addr or "")

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from flask import Blueprint, Flask, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from dashboard.core.access import Act
 from dashboard.web import current
-from dashboard.web.security import Site, needs, safe_next
+from dashboard.web.security import Site, own, safe_next
 
 views = Blueprint("theme", __name__)
 
@@ -37,7 +36,7 @@ THEMES = {
 
 
 @views.post("/theme")
-@needs(Act.LOOK)
+@own
 def choose() -> AnyResponse:
     """Keep the choice in this browser, and show the page again."""
     answer = redirect(safe_next(request.form.get("back")), 303)

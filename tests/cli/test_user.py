@@ -92,6 +92,31 @@ def test_an_invitation_a_reset_and_the_end_of_an_account(at_home: Checkout, in_h
     ]  # fmt: skip
 
 
+def test_one_session_is_found_and_ended_and_the_others_go_on(
+    at_home: Checkout, in_home: psycopg.Connection[Any]
+) -> None:
+    at_home.rung("user", "add", "lead@example.com", code=0)
+    assert "signed in nowhere" in at_home.rung("user", "sessions", "lead@example.com", code=0).out
+    in_home.execute(
+        "INSERT INTO home.session (token_hash, account_id, address, agent)"
+        " SELECT pg_catalog.sha256(name::bytea), id, '192.0.2.7', 'Mozilla/5.0 (X11; Linux) Firefox/140.0'"
+        " FROM home.account, pg_catalog.unnest(ARRAY['one', 'two']) AS name"
+    )
+    listed = at_home.rung("user", "sessions", "lead@example.com", code=0).out
+    assert listed.count("Firefox on Linux") == 2
+    assert listed.count("192.0.2.7") == 2
+    first, second = (row["name"] for row in at_home.rung("user", "sessions", "lead@example.com", "--json", code=0).json)
+    for wrong in ("", first[:3], "f" * 12, "../x"):
+        said = at_home.rung("user", "sign-out", "lead@example.com", "--session", wrong)
+        assert said.code == 2, wrong
+        assert "no session called" in said.err
+    assert first[:12] in listed
+    at_home.rung("user", "sign-out", "lead@example.com", "--session", first[:12], code=0)
+    left = at_home.rung("user", "sessions", "lead@example.com", "--json", code=0).json
+    assert [row["name"] for row in left] == [second]
+    assert at_home.rung("user", "sessions", "stranger@example.com").code == 2
+
+
 def test_a_role_for_one_environment_is_given_and_taken(at_home: Checkout) -> None:
     at_home.rung("user", "add", "lead@example.com", code=0)
     assert at_home.rung("user", "role", "lead@example.com", "admin", "--env", "nowhere").code == 2

@@ -23,6 +23,7 @@ OPEN = {
     "metrics.show",
 }
 LOOKERS = {Role.VIEWER, Role.OPERATOR, Role.ADMIN}
+OWN = {"account.show", "account.change_password", "account.end_session", "signin.sign_out", "theme.choose"}
 MAY = {
     "matrix.show": LOOKERS,
     "matrix.fragment": LOOKERS,
@@ -175,6 +176,25 @@ def test_somebody_without_any_role_sees_nothing(three: tuple[str, ...], cast: Ca
     answer = cast.viewer.get("/")
     assert answer.status_code == 403
     assert "staging" not in answer.text
+    assert "no role yet, so there is nothing to see. Ask an admin" in words(answer)
+    assert 'href="/account">To your account' in answer.text
+
+
+def test_somebody_without_any_role_reaches_what_is_their_own_and_nothing_else(
+    app: Flask, three: tuple[str, ...], cast: Cast, services: Services
+) -> None:
+    services.accounts.set_role(EMAILS[Role.VIEWER], None)
+    page = cast.viewer.get("/account")
+    assert "no role yet: ask an admin for one" in words(page)
+    assert re.findall(r'<li><a href="([^"]+)"', page.text) == ["/account"]
+    for rule in rules(app):
+        if rule.endpoint == "signin.sign_out":
+            continue
+        for method in methods_of(rule):
+            form = {"csrf": cast.viewer.token("/account")} if method == "POST" else None
+            status = cast.viewer.client.open(path_of(rule), method=method, data=form).status_code
+            assert status in ((200, 303, 409) if rule.endpoint in OWN else (403, 404)), rule
+    assert cast.viewer.post("/sign-out", page="/account").location == "/sign-in"
 
 
 # --- the API ---

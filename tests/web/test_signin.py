@@ -7,7 +7,7 @@ import pytest
 from flask import Flask, request
 
 from dashboard.bootstrap import Services
-from dashboard.core.access import Role
+from dashboard.core.access import LinkPurpose, Role
 from dashboard.web.security import safe_next
 from tests.cast import EMAILS, PASSWORD, Cast, Person, words
 
@@ -97,6 +97,17 @@ def test_a_made_up_link_reads_like_a_used_one(browser: Person) -> None:
 def test_address_and_password_let_in(browser: Person) -> None:
     assert sign_in(browser).location == "/"
     assert "operator" in browser.read("/history")
+
+
+@pytest.mark.parametrize("purpose", [LinkPurpose.INVITE, LinkPurpose.RESET])
+def test_a_link_of_an_invitation_or_a_reset_leads_to_where_a_password_is_set(
+    browser: Person, services: Services, purpose: LinkPurpose
+) -> None:
+    link = f"/sign-in/link/{services.accounts.make_link(EMAILS[Role.VIEWER], purpose)}"
+    assert "After that, set a password." in browser.read(link)
+    answer = browser.post(link, page=link)
+    assert answer.location == "/account#password"
+    assert "Set a password" in browser.read("/account")
 
 
 def test_looking_at_a_link_does_not_use_it_up(browser: Person, services: Services) -> None:

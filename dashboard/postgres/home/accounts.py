@@ -195,6 +195,11 @@ def spoil_links(home: Connection, account_id: str) -> None:
     )
 
 
+def link_purpose(home: Connection, token_hash: bytes) -> str | None:
+    row = home.execute("SELECT purpose FROM home.link WHERE token_hash = %s", (token_hash,)).fetchone()
+    return row[0] if row else None
+
+
 def use_link(home: Connection, token_hash: bytes, *, of: str | None = None) -> tuple[str, str] | None:
     """The account's id and address, once; None where the link is unknown, used, too old, or its account disabled.
 
