@@ -30,6 +30,7 @@ _PASSWORD = re.compile(r"://[^/@]*:(?!\d+/)[^@]*[^@:]@|password\s*=", re.IGNOREC
 _POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved")
 _TOP = ("migrations", "home", "public_url", "secret_key", "max_file_size", "probe_limit", "environments")
 _SHORTEST_TOKEN = 20
+_SHORTEST_BOOTSTRAP = 16
 _LIMITS = ("stuck_sessions", "stuck_seconds")
 _OF_ENVIRONMENT = ("url", "ledger_schema", "protected", *_POLICIES, *_LIMITS)
 
@@ -49,6 +50,7 @@ class Settings:
     size_limit: bytes of one migration.
     probe_limit: bytes of the largest table that is read in full before anything runs.
     metrics_token: what opens `/metrics`; None: nothing does.
+    bootstrap_secret: with it the first admin's account is made in the browser; None: only `rung user add` makes it.
 
     """
 
@@ -62,6 +64,7 @@ class Settings:
     size_limit: int = SIZE_LIMIT
     probe_limit: int = PROBE_LIMIT
     metrics_token: Secret | None = field(default=None, repr=False)
+    bootstrap_secret: Secret | None = field(default=None, repr=False)
 
     def environment(self, name: str) -> Environment:
         """The environment of that name. Raises UnknownEnvironment."""
@@ -109,6 +112,7 @@ def load(
         probe_limit=_whole(table, "probe_limit", path.name, PROBE_LIMIT),
         environments=_environments(table, variables, path.name),
         metrics_token=_metrics_token(variables),
+        bootstrap_secret=_bootstrap_secret(variables),
     )
 
 
@@ -126,7 +130,17 @@ def _without_file(variables: Mapping[str, str], start: Path, directory: Path | N
         public_url=_public_url({}, variables, "the shell"),
         secret_key=Secret(key) if key else None,
         metrics_token=_metrics_token(variables),
+        bootstrap_secret=_bootstrap_secret(variables),
     )
+
+
+def _bootstrap_secret(variables: Mapping[str, str]) -> Secret | None:
+    secret = variables.get("RUNG_BOOTSTRAP_SECRET") or ""
+    if secret and len(secret) < _SHORTEST_BOOTSTRAP:
+        short = f"fewer than {_SHORTEST_BOOTSTRAP} characters"
+        what = f"RUNG_BOOTSTRAP_SECRET has {short}, and whoever guesses it becomes the first admin"
+        raise UnsafeConfiguration(what, 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"')
+    return Secret(secret) if secret else None
 
 
 def _metrics_token(variables: Mapping[str, str]) -> Secret | None:

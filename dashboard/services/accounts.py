@@ -1,6 +1,7 @@
 """Accounts: who may come in, and how: passwords, one-time links, sessions, roles."""
 
 import hashlib
+import hmac
 import secrets
 import threading
 from functools import cache
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dashboard.core.access import EVERYWHERE, LinkPurpose, OpenSession, Role, Visitor
 from dashboard.core.audit import NOBODY, UNKNOWN, Deed, Report, Source
+from dashboard.core.environment import Secret
 from dashboard.core.errors import BadAccount, NotFound
 from dashboard.core.password import LONGEST, weakness
 from dashboard.postgres.home import accounts as rows
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 NOT_PROVED = "The present password is not right, or the sign-in is too old. Nothing was changed."
 _LONGEST_EMAIL = 254
 _TOKEN_BYTES = 32
+_BEGINNING = hashlib.sha256(b"\0bootstrap").digest()  # no address has a NUL, so nobody shares its tries
 _HASHING = threading.Semaphore(2)  # each takes 46 MiB and a core
 
 
@@ -49,6 +52,46 @@ class Accounts:
                 raise BadAccount(f"{address} has one already")  # noqa: TRY003  # one of several reasons
             rows.set_role(connection, account_id, EVERYWHERE, role)
             audit.append(connection, Report(Deed.ACCOUNT_ADDED, by, subject=address, detail=f"as {role}"))
+
+    # --- the first one ---
+
+    def is_empty(self) -> bool:
+        """Whether nobody has an account yet."""
+        with self._home.connection() as connection:
+            return rows.is_empty(connection)
+
+    def may_begin(self, given: str, secret: Secret, *, address: str = "") -> bool:
+        """Whether this is the bootstrap secret; a wrong one counts as a failed try, and is in the audit."""
+        with self._home.transaction() as connection:
+            allowed = rows.begin_try(connection, _BEGINNING, address)
+            if allowed and hmac.compare_digest(_hash_token(given), _hash_token(secret.reveal())):
+                rows.forget_failures(connection, _BEGINNING, address)
+                return True
+            why = Report(
+                Deed.ACCOUNT_ADDED, Source(address=address), outcome="refused", detail="wrong bootstrap secret"
+            )
+            audit.append(connection, why)
+        return False
+
+    def wait_to_begin(self, *, address: str = "") -> float:
+        """As `wait`, for the bootstrap secret."""
+        with self._home.connection() as connection:
+            return rows.wait(connection, _BEGINNING, address)
+
+    def add_first(self, email: str, password: str, *, address: str = "") -> None:
+        """Make the first account, an admin's. Raises BadAccount; NotFound where somebody else was first."""
+        mail = _normal(email)
+        if not _looks_like_email(mail):
+            raise BadAccount(f"{email!r} is not an e-mail address")  # noqa: TRY003  # one of several reasons
+        hashed = _hash(password, mail)
+        with self._home.transaction() as connection:
+            rows.stay_empty(connection)
+            account_id = rows.add(connection, mail, hashed) if rows.is_empty(connection) else None
+            if account_id is None:
+                raise NotFound("page", "first admin")
+            rows.set_role(connection, account_id, EVERYWHERE, Role.ADMIN)
+            detail = "as admin, the first, by the bootstrap secret"
+            audit.append(connection, Report(Deed.ACCOUNT_ADDED, Source(address=address), subject=mail, detail=detail))
 
     def everybody(self) -> tuple[rows.Person, ...]:
         """All accounts, by address."""

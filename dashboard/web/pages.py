@@ -710,13 +710,24 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class SignInPage:
-    """`failed`: why the last try did not work; the same words whatever was wrong."""
+    """`failed`: why the last try did not work; the same words whatever was wrong. `first_href`: nobody is here yet."""
 
     frame: Frame
     action: str
     email: str
     failed: str | None
     command: str
+    first_href: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """The first admin's account."""
+
+    frame: Frame
+    email: str
+    advice: str
+    failed: str | None
 
 
 @dataclass(frozen=True, slots=True)

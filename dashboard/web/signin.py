@@ -49,7 +49,7 @@ def sign_in() -> AnyResponse:
     if wait > 0:
         raise Throttled(retry_after=math.ceil(wait))
     token = accounts.sign_in(email, password, address=request.remote_addr or "", agent=request.user_agent.string)
-    return _form(email, WRONG, 401) if token is None else _enter(token, safe_next(request.args.get("next")))
+    return _form(email, WRONG, 401) if token is None else enter(token, safe_next(request.args.get("next")))
 
 
 @views.get("/sign-in/link/<token>")
@@ -70,7 +70,7 @@ def redeem(token: str) -> AnyResponse:
     session = accounts.redeem(token, address=request.remote_addr or "", agent=request.user_agent.string)
     if session is None:
         return _form(failed=SPENT, status=401)
-    return _enter(session, url_for("account.show", _anchor="password") if sets else url_for("matrix.show"))
+    return enter(session, url_for("account.show", _anchor="password") if sets else url_for("matrix.show"))
 
 
 @views.post("/sign-out")
@@ -81,6 +81,12 @@ def sign_out() -> AnyResponse:
     return forget_session_cookie(redirect(url_for("signin.show"), 303), current.site())
 
 
+def is_first() -> bool:
+    """Whether the first account may be made in the browser now."""
+    services = current.services()
+    return services.settings.bootstrap_secret is not None and services.accounts.is_empty()
+
+
 def _form(email: str = "", failed: str | None = None, status: int = 200) -> AnyResponse:
     page = SignInPage(
         frame=current.frame("Sign in · Rung"),
@@ -88,11 +94,12 @@ def _form(email: str = "", failed: str | None = None, status: int = 200) -> AnyR
         email=email,
         failed=failed,
         command=COMMAND,
+        first_href=url_for("first.show") if is_first() else None,
     )
     return set_guest_cookie(make_response(render_template("signin.html", page=page), status), current.site())
 
 
-def _enter(token: str, where: str) -> AnyResponse:
+def enter(token: str, where: str) -> AnyResponse:
     """A new session takes the place of whatever this browser had; the old one ends."""
     old = request.cookies.get(current.site().session_cookie)
     if old:

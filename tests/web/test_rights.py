@@ -13,6 +13,8 @@ from dashboard.web import create_app, security
 from tests.cast import EMAILS, Cast, words
 
 OPEN = {
+    "first.show",
+    "first.make",
     "signin.show",
     "signin.sign_in",
     "signin.show_link",

@@ -54,6 +54,16 @@ def add(home: Connection, email: str, password_hash: str | None) -> str | None:
     return row[0] if row else None
 
 
+def is_empty(home: Connection) -> bool:
+    """Whether there is no account at all, not even a disabled one."""
+    return home.execute("SELECT NOT EXISTS (SELECT FROM home.account)").fetchone() == (True,)
+
+
+def stay_empty(home: Connection) -> None:
+    """Nobody else makes an account before this transaction ends."""
+    home.execute("LOCK TABLE home.account IN SHARE ROW EXCLUSIVE MODE")
+
+
 def find(home: Connection, email: str) -> Found | None:
     """The account of this address, unless it is disabled."""
     with home.cursor(row_factory=class_row(Found)) as cursor:
