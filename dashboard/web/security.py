@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 TOKEN_BYTES = 32
+_GUEST = re.compile(r"[A-Za-z0-9_-]{43}")  # what `token_urlsafe` makes of them
 FRAGMENTS = "/fragments/"
 _BY_ADDRESS = ("health.show", "health.ready", "metrics.show")  # machines ask these by whatever address they know
 
@@ -255,7 +257,8 @@ def _proof(secret: str, salt: str) -> str:
 
 def guest_secret(site: Site) -> str:
     """What the tokens of the sign-in page belong to: a cookie that only this browser has, mixed with our key."""
-    cookie = request.cookies.get(site.guest_cookie) or g.get("guest") or secrets.token_urlsafe(TOKEN_BYTES)
+    sent = request.cookies.get(site.guest_cookie, "")
+    cookie = sent if _GUEST.fullmatch(sent) else g.get("guest") or secrets.token_urlsafe(TOKEN_BYTES)
     g.guest = cookie
     return hmac.new(site.key, cookie.encode(), hashlib.sha256).hexdigest()
 

@@ -53,12 +53,12 @@ def begin(person: Person, secret: str = SECRET, email: str = EMAIL, password: st
 # --- refused ---
 
 
-@pytest.mark.parametrize("secret", ["", " ", "x", SECRET + " ", SECRET.upper(), SECRET[:-1], "\u202e", "é" * 500])
-def test_a_wrong_secret_makes_nothing(stranger: Person, services: Services, secret: str) -> None:
-    answer = begin(stranger, secret)
-    assert answer.status_code == 403
-    assert "Nothing was made" in words(answer)
-    assert f'value="{EMAIL}"' in answer.text
+def test_a_wrong_secret_makes_nothing(stranger: Person, services: Services) -> None:
+    for secret in ("", SECRET + " ", SECRET.upper(), SECRET[:-1], "é" * 500):
+        answer = begin(stranger, secret)
+        assert answer.status_code == 403
+        assert "Nothing was made" in words(answer)
+        assert f'value="{EMAIL}"' in answer.text
     assert services.accounts.is_empty()
     row = services.audit.newest(1)[0]
     assert (row.deed, row.outcome, row.detail) == ("account added", "refused", "wrong bootstrap secret")

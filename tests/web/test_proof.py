@@ -139,9 +139,10 @@ def test_a_wrong_password_starts_nothing_keeps_everything_and_is_in_the_audit(
     assert go_on(admin, answer).status_code == 303
 
 
-@pytest.mark.parametrize("proof", ["", " ", "x" * 2000, "é" * 600, PASSWORD + " ", PASSWORD.upper()])
-def test_what_is_no_proof_starts_nothing(admin: Person, services: Services, proof: str) -> None:
-    assert go_on(admin, force(admin), proof).status_code == 401
+def test_what_is_no_proof_starts_nothing(admin: Person, services: Services) -> None:
+    asked = force(admin)
+    for proof in ("", "x" * 2000, "é" * 600, PASSWORD + " ", PASSWORD.upper()):
+        assert go_on(admin, asked, proof).status_code == 401
     assert nothing_runs(services)
 
 
