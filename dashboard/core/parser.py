@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from dashboard.core.tree import Node, node_of
@@ -203,14 +203,18 @@ def write(node: Node, change: Callable[[Any], None]) -> str:
 
     result = ParseResult()
     statement = result.stmts.add().stmt
-    copy = getattr(statement, _field_of(statement, node.type))
+    copy = getattr(statement, _field_of(node.type))
     copy.CopyFrom(node.message)
     change(copy)
     return f"{deparse(result)};"
 
 
-def _field_of(message: Any, node_type: str) -> str:
-    fields = message.DESCRIPTOR.fields
+@cache
+def _field_of(node_type: str) -> str:
+    """The field of the parser's wrapper that holds a node of this type; its 270 fields are slow to look through."""
+    from postgast.pg_query_pb2 import Node as Wrapper
+
+    fields = Wrapper.DESCRIPTOR.fields
     return str(next(field.name for field in fields if field.message_type and field.message_type.name == node_type))
 
 
@@ -227,6 +231,6 @@ def write_expression(node: Node) -> str:
         value.type_cast.type_name.CopyFrom(node.message)
         value.type_cast.arg.a_const.isnull = True
     else:
-        getattr(value, _field_of(value, node.type)).CopyFrom(node.message)
+        getattr(value, _field_of(node.type)).CopyFrom(node.message)
     text = str(deparse(result)).removeprefix("SELECT ")
     return text.partition("::")[2] if node.type == "TypeName" else text
