@@ -13,6 +13,7 @@ from dashboard.core.events import (
     FileFailed,
     FileRetrying,
     FileStarted,
+    Locked,
     Notice,
     OutcomeUnknown,
     Planned,
@@ -86,6 +87,8 @@ def _line(environment: str, event: Event) -> str | None:
             )
         case Blocked() if event.blockers or event.stuck:
             return "\n".join(_blocked(event))
+        case Locked():
+            return f"  locks    {event.filename}: {event}"
         case Working():
             return f"  working  {event.filename}: {working_text(event)}"
         case OutcomeUnknown():

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, ClassVar, get_args
 
+from dashboard.core.locks import in_words, stops
 from dashboard.core.run import LockHolder, Problem
 from dashboard.core.words import span
 
@@ -116,6 +117,25 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
+class Locked:
+    """A look, of which there are two a second, found the file holding a lock that makes others wait.
+
+    Attributes
+    ----------
+    relation: the table or view, schema-qualified; it was there before the file. mode: PostgreSQL's name.
+
+    """
+
+    name: ClassVar[str] = "locked"
+    filename: str
+    relation: str
+    mode: str
+
+    def __str__(self) -> str:
+        return f"{in_words(self.mode)} on {self.relation}, so that {stops(self.mode)} wait"
+
+
+@dataclass(frozen=True, slots=True)
 class Working:
     """How far a long statement is, where PostgreSQL knows it.
 
@@ -219,6 +239,7 @@ Event = (
     | FileStarted
     | StatementDone
     | Blocked
+    | Locked
     | Working
     | Notice
     | FileRetrying

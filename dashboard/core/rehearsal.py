@@ -3,20 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from dashboard.core.locks import LOCK_MODES, in_words, stops
 from dashboard.core.run import Problem
-
-# From weakest to strongest, as PostgreSQL's manual lists them. What only reads takes the first, and is not told.
-LOCK_MODES = (
-    "AccessShareLock",
-    "RowShareLock",
-    "RowExclusiveLock",
-    "ShareUpdateExclusiveLock",
-    "ShareLock",
-    "ShareRowExclusiveLock",
-    "ExclusiveLock",
-    "AccessExclusiveLock",
-)
-_STOPS_WRITES, _STOPS_READS = LOCK_MODES.index("ShareLock"), LOCK_MODES.index("AccessExclusiveLock")
 
 ObjectKey = tuple[str, int, int]
 """(catalog, oid, number of the column or 0)."""
@@ -69,13 +57,12 @@ class Lock:
     @property
     def words(self) -> str:
         """`ACCESS EXCLUSIVE`, as LOCK TABLE writes it."""
-        return "".join(f" {c}" if c.isupper() else c for c in self.mode.removesuffix("Lock")).strip().upper()
+        return in_words(self.mode)
 
     @property
     def stops(self) -> str:
         """Whom it makes wait: `reads and writes`, `writes`, or nobody but other changes of the schema."""
-        strength = LOCK_MODES.index(self.mode)
-        return "reads and writes" if strength >= _STOPS_READS else "writes" if strength >= _STOPS_WRITES else ""
+        return stops(self.mode)
 
 
 @dataclass(frozen=True, slots=True)

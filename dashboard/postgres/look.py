@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.pq import ExecStatus
 
 from dashboard.core.events import Blocker, Stuck
+from dashboard.core.locks import STRONG
 from dashboard.postgres.connect import Connection
 
 # The simple protocol, in autocommit: no portal, no snapshot and no transaction stay behind, any of which would make
@@ -19,7 +20,8 @@ from dashboard.postgres.connect import Connection
 # it shows everybody: that comes from pg_locks, and only for sessions that wait it costs something.
 _LOOK = """
 WITH ours AS MATERIALIZED (SELECT * FROM pg_stat_activity WHERE pid = {pid}),
-     waits AS MATERIALIZED (SELECT pid, {waited} AS waited FROM pg_locks WHERE NOT granted GROUP BY pid),
+     locks AS MATERIALIZED (SELECT * FROM pg_locks),
+     waits AS MATERIALIZED (SELECT pid, {waited} AS waited FROM locks WHERE NOT granted GROUP BY pid),
      others AS MATERIALIZED (
        SELECT pid, json_build_object(
                 'pid', pid, 'application', coalesce(nullif(application_name, ''), backend_type, ''),
@@ -42,6 +44,11 @@ SELECT json_build_object(
                     ORDER BY waits.waited DESC, waits.pid)
       FROM waits LEFT JOIN others ON others.pid = waits.pid
      WHERE CASE WHEN waits.pid <> ours.pid THEN ours.pid = ANY (pg_blocking_pids(waits.pid)) END),
+  'holds', (
+    SELECT json_agg(json_build_array(quote_ident(nspname) || '.' || quote_ident(relname), mode))
+      FROM locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE l.pid = ours.pid AND l.granted AND l.mode IN ({strong}) AND c.relkind IN ('r', 'p', 'm', 'v', 'f')
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())),
   'progress', {progress})
   FROM ours
 """
@@ -98,6 +105,7 @@ class Look:
     busy: it executes something.
     wait: what it waits for, in PostgreSQL's words; empty: for nothing.
     waited: seconds that it has waited for a lock; None where it does not.
+    holds: (table, mode) of the locks it has that make others wait; only of tables that others can see.
 
     """
 
@@ -108,6 +116,7 @@ class Look:
     blockers: tuple[Blocker, ...] = ()
     stuck: tuple[Stuck, ...] = ()
     progress: Progress | None = None
+    holds: tuple[tuple[str, str], ...] = ()
 
 
 class Eye:
@@ -168,6 +177,7 @@ def _question(pid: int, server_version: int, *, progress: bool = True) -> bytes:
         sql.SQL(_LOOK)
         .format(
             pid=sql.Literal(pid),
+            strong=sql.SQL(", ").join(map(sql.Literal, STRONG)),
             waited=sql.SQL(_WAITED if server_version >= _WAITSTART_SINCE else "NULL::float8"),
             progress=sql.SQL(far).format(pid=sql.Literal(pid)),
         )
@@ -184,6 +194,7 @@ def _seen(told: dict[str, Any]) -> Look:
         waited=told["waited"],
         blockers=tuple(map(_blocker, told["blockers"] or ())),
         stuck=tuple(Stuck(**one) for one in told["stuck"] or ()),
+        holds=tuple((relation, mode) for relation, mode in told["holds"] or ()),
         progress=Progress(**{"locker": None} | far) if far else None,
     )
 

@@ -48,6 +48,7 @@ class Piecemeal:
     def __init__(self, session: Session, step: Step, script: Script) -> None:
         self._session, self._step, self._script = session, step, script
         self._owed: tuple[Entry, ...] = ()  # written together with what comes next
+        self._held: tuple[str, ...] = ()  # the locks that were seen, statement after statement
         self._began: str | None = None  # when the first statement did, by the database's clock
         self._begun: str | None = None  # when the newest statement did
         self._subject: str | None = None  # what a concurrent statement is about, schema-qualified
@@ -98,7 +99,8 @@ class Piecemeal:
             finish = self._prepared(statement) or self._begin(statement) or self._run(statement)
             if finish is not None:
                 return finish
-            self._owed = (replace(self._entry(Happening.STATEMENT_DONE, statement), started_at=self._begun),)
+            done = replace(self._entry(Happening.STATEMENT_DONE, statement), started_at=self._begun)
+            self._owed = (done, *self._owed)
             who = self._session.stop()
             if who is not None and statement is not self._script.statements[-1]:
                 return self._cancelled(who, statement)
@@ -144,7 +146,13 @@ class Piecemeal:
             unprepared = self._prepared(statement)
             if unprepared is not None:
                 return unprepared
+        held = watch.held()
+        self._held += held
+        self._owed = tuple(self._noted(remark, statement) for remark in held)
         return self._stopped(landing, watch, statement) or self._check(statement)
+
+    def _noted(self, remark: str, statement: Statement) -> Entry:
+        return Entry(Happening.NOTE, self._step.migration, statement=statement.index, remark=remark)
 
     def _flight(self, statement: Statement) -> Iterator[Leg]:
         """Alone between two syncs: nothing else may be in its implicit transaction."""
@@ -199,7 +207,7 @@ class Piecemeal:
         if lost is not None and (broken is None or broken.message.part is Part.COMMIT):
             return session.find_out(step, lost.reason, self._script.notes, watch.cancelled_by)
         if broken is None or (broken.message.part is Part.COMMIT and session.in_ledger(step)):
-            return Finish(Verdict.APPLIED, notes=(*self._script.notes, *watch.remarks))
+            return Finish(Verdict.APPLIED, notes=(*self._script.notes, *self._held, *watch.remarks))
         taken = session.taken(step, broken) if broken.message.part is Part.LEDGER and lost is None else None
         if taken is not None:
             session.record(*self._owed)
@@ -244,6 +252,8 @@ class Piecemeal:
             return None
         if landing.broken is None:
             return self._lost_while(landing, statement)
+        if self._owed:
+            self._session.record(*self._owed)
         left = self._traces(statement) if landing.broken.message.statement is statement else None
         problem = self._problem(landing, watch, statement, left)
         subject = left.left[0] if left and left.left else None

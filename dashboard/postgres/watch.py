@@ -11,7 +11,8 @@ from typing import Self
 import psycopg
 
 from dashboard.core.errors import EnvironmentFault
-from dashboard.core.events import Blocked, Blocker, Notice, Reporter, Stuck, Working
+from dashboard.core.events import Blocked, Blocker, Locked, Notice, Reporter, Stuck, Working
+from dashboard.core.locks import in_words, stops
 from dashboard.core.run import StopQuestion
 from dashboard.core.words import count, joined, span
 from dashboard.postgres.connect import Connection
@@ -57,6 +58,7 @@ class Watch:
     blockers: the last sessions seen in the way. stuck: those that waited behind us, when we made room for them.
     deaf: the control connection is lost, or does not answer any more.
     remarks: what has to be said about the file, although it went through.
+    holding: since when, by `time.monotonic()`, looks have seen it hold a lock that makes others wait.
 
     """
 
@@ -76,7 +78,9 @@ class Watch:
         self.stuck: tuple[Stuck, ...] = ()
         self.deaf = False
         self.remarks: tuple[str, ...] = ()
+        self.holding: dict[Locked, float] = {}
         self._work, self._stop, self._limit, self._another = work, stop, limit, another
+        self._filename, self._report = filename, report
         self._teller = _Teller(filename, report)
         self._pid = pid
         self._eye: Eye | None = None if control.closed else Eye(control, pid)
@@ -111,9 +115,18 @@ class Watch:
 
     def turn_to(self, filename: str) -> None:
         """The file before is in: what is seen from now on concerns this one."""
-        self.blockers, self.remarks = (), ()
+        self.blockers, self.remarks, self.holding = (), (), {}
         self._cancel_at = self._cancel_at if self.made_room else 0.0
-        self._teller = self._teller.of(filename)
+        self._filename, self._teller = filename, self._teller.of(filename)
+
+    def held(self) -> tuple[str, ...]:
+        """The locks of the file that was in the air until now, for as long as they were seen."""
+        now = time.monotonic()
+        return tuple(
+            f"held {in_words(lock.mode)} on {lock.relation} for {span(now - since)} or longer; "
+            f"{stops(lock.mode)} had to wait"
+            for lock, since in self.holding.items()
+        )
 
     @property
     def made_room(self) -> bool:
@@ -162,6 +175,7 @@ class Watch:
         look = replace(look, stuck=self._aged(look.stuck, now))
         self.blockers = look.blockers or self.blockers
         self._teller.tell(look, now)
+        self._see_locks(look, now)
         if look.waited is None or self._limit is None or not look.stuck:
             return _LOOK_EVERY
         if self._limit.reached(look.stuck):
@@ -169,6 +183,15 @@ class Watch:
             self._cancel(now)
         soon = self._limit.seconds - max(one.seconds for one in look.stuck)
         return min(_LOOK_EVERY, max(TICK, soon))
+
+    def _see_locks(self, look: Look, now: float) -> None:
+        if self._filename is None:
+            return
+        for relation, mode in look.holds:
+            lock = Locked(self._filename, relation, mode)
+            if lock not in self.holding:
+                self.holding[lock] = now
+                self._report(lock)
 
     def _aged(self, stuck: tuple[Stuck, ...], now: float) -> tuple[Stuck, ...]:
         """A server before 14 does not say for how long somebody has waited: since we first saw it, then."""

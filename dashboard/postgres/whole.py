@@ -47,6 +47,7 @@ class Wholes:
         self._session, self._telling = session, telling
         self._steps, self._place = steps, place
         self._finishes: list[Finish] = []
+        self._seen: list[Entry] = []
         self._attempt = 1
 
     def run(self) -> tuple[Finish, ...]:
@@ -57,6 +58,8 @@ class Wholes:
             finish = self._attempted()
         if finish is not None:
             self._end(finish)
+        if self._seen:
+            self._session.record(*self._seen)
         return tuple(self._finishes)
 
     def _attempted(self) -> Finish | None:
@@ -100,9 +103,15 @@ class Wholes:
         return _Passage(landing, watch, carried or len(self._rest) < len(aboard))
 
     def _landed(self, watch: Watch) -> None:
-        self._end(Finish(Verdict.APPLIED, notes=(*self._notes(), *watch.remarks)))
+        self._end(Finish(Verdict.APPLIED, notes=(*self._notes(), *watch.remarks, *self._held(watch))))
         if self._rest:
             self._begins()
+
+    def _held(self, watch: Watch) -> tuple[str, ...]:
+        """Goes into the history later: its own row was on its way before the locks were seen."""
+        held = watch.held()
+        self._seen += [Entry(Happening.NOTE, self._rest[0].migration, remark=remark) for remark in held]
+        return held
 
     def _legs(self, aboard: Sequence[Step]) -> Iterator[Leg]:
         self._session.working()
@@ -189,6 +198,7 @@ class Wholes:
 
     def _failed(self, passage: "_Passage", cancelled_by: str | None = None) -> Finish:
         step, broken = self._rest[0], passage.broken
+        self._held(passage.watch)
         problem = self._session.problem(step, broken, passage.watch, began=passage.began)
         if self._attempt > 1:
             problem = replace(problem, advice=f"Tried {self._attempt} times. {problem.advice}")

@@ -10,6 +10,7 @@ from dashboard.core.events import (
     FileFailed,
     FileRetrying,
     FileStarted,
+    Locked,
     Notice,
     OutcomeUnknown,
     Planned,
@@ -29,6 +30,7 @@ class FileProgress:
     Attributes
     ----------
     state: waiting, running, applied, failed, unknown.
+    locks: those that it holds and that make others wait, as parts of sentences.
     blocked, blocked_at, working: what the newest look at its running statement saw, and when.
 
     """
@@ -46,6 +48,7 @@ class FileProgress:
     blocked: Blocked | None = None
     blocked_at: datetime | None = None
     working: Working | None = None
+    locks: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -85,6 +88,7 @@ def _add(progress: Progress, stored: StoredEvent) -> None:
             FileStarted()
             | StatementDone()
             | Blocked()
+            | Locked()
             | Working()
             | FileRetrying()
             | FileApplied()
@@ -98,16 +102,19 @@ def _add(progress: Progress, stored: StoredEvent) -> None:
 
 def _add_to_file(file: FileProgress, stored: StoredEvent) -> None:
     event = stored.event
-    if not isinstance(event, Blocked | Working | Notice):
+    if not isinstance(event, Blocked | Locked | Working | Notice):
         file.blocked = file.working = None
     match event:
         case Blocked():
             file.blocked, file.blocked_at = event if event.blockers or event.stuck else None, stored.at
         case Working():
             file.working = event
+        case Locked():
+            file.locks.append(str(event))
         case FileStarted():
             file.state, file.started_at, file.transactional = "running", stored.at, event.transactional
             file.first_lines, file.resume_after, file.done = event.first_lines, event.resume_after, {}
+            file.locks = []
         case StatementDone():
             file.done[event.statement] = event.seconds
         case FileRetrying():
@@ -115,9 +122,10 @@ def _add_to_file(file: FileProgress, stored: StoredEvent) -> None:
                 f"Attempt {event.attempt} of {event.attempts} did not go through ({event.sqlstate}): {event.message}. "
                 f"Rolled back; tried again after {span(event.pause)}."
             )
-            file.done = {}
+            file.done, file.locks = {}, []
         case FileApplied():
             file.state, file.seconds = "applied", None if event.adopted else event.seconds
+            file.locks = []  # its note has them, with how long
             file.notes += [event.note] if event.note else []
         case FileFailed():
             file.state, file.problem = "failed", event.problem

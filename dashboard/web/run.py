@@ -308,13 +308,19 @@ def _file(file: FileProgress, run: RunView) -> FileView:
         sign=sign,
         look="whole" if file.state == "applied" else "broken",
         took=span(file.seconds) if file.seconds is not None else None,
-        notes=(*(() if file.transactional else ("Statement by statement, outside a transaction.",)), *file.notes),
+        notes=(*_notes(file), *(f"Holds {lock}." for lock in (file.locks if _runs(file, run) else ()))),
         earlier=earlier,
         statements=statements,
         later=later,
         meter=_meter(file.working) if file.working and _runs(file, run) else None,
         queues=tuple(_queues(file, run)) if _runs(file, run) else (),
     )
+
+
+def _notes(file: FileProgress) -> Iterator[str]:
+    if not file.transactional:
+        yield "Statement by statement, outside a transaction."
+    yield from (f"{note[:1].upper()}{note[1:]}" for note in file.notes)
 
 
 def _runs(file: FileProgress, run: RunView) -> bool:

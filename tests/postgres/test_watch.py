@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from dashboard.core.events import (
     Event,
     FileApplied,
     FileRetrying,
+    Locked,
     Notice,
     OutcomeUnknown,
     Working,
@@ -67,6 +69,45 @@ def altering(text: str = ALTER) -> Folder:
 def problem_of(result: Result) -> Problem:
     assert result.problem, result
     return result.problem
+
+
+def notes_in_history(environment: Environment) -> list[tuple[str, str]]:
+    return ask(environment, "SELECT filename, message FROM rung.history WHERE event = 'note' ORDER BY id")
+
+
+def test_the_locks_that_a_slow_file_had_are_reported_while_it_runs_and_kept_in_the_history(busy: Environment) -> None:
+    told: list[Event] = []
+    slow = ALTER + "CREATE TABLE public.fresh ();\nSELECT pg_sleep(1.2);\n"
+    result = run(busy, altering(slow), told.append)
+    assert result.outcome is Outcome.APPLIED
+    locks = [event for event in told if isinstance(event, Locked)]
+    assert locks == [Locked(NAME, "public.log", "AccessExclusiveLock")]  # and not of the table that nobody sees yet
+    assert event_from_json(json.loads(json.dumps(event_to_json(locks[0])))) == locks[0]
+    ends = [event for event in told if isinstance(event, FileApplied)]
+    assert told.index(locks[0]) < told.index(ends[0])
+    [(filename, held)] = notes_in_history(busy)
+    assert filename == NAME
+    assert re.fullmatch(r"held ACCESS EXCLUSIVE on public\.log for \d.* or longer; reads and writes had to wait", held)
+    assert ends[0].note == held
+    assert_consistent(busy, ["001_log.sql", NAME])
+
+
+def test_the_locks_of_a_statement_outside_a_transaction_are_kept_with_its_number(busy: Environment) -> None:
+    slow = (
+        "-- rung: no transaction\nCREATE PROCEDURE public.p() LANGUAGE plpgsql AS $$ BEGIN"
+        " LOCK public.log IN SHARE MODE; PERFORM pg_sleep(1.2); END $$;\nCALL public.p();\n"
+    )
+    assert run(busy, folder_of(FIRST, (NAME, slow))).outcome is Outcome.APPLIED
+    rows = ask(busy, "SELECT statement, message FROM rung.history WHERE event = 'note'")
+    assert [number for number, _ in rows] == [2]
+    assert rows[0][1].startswith("held SHARE on public.log for ")
+    assert rows[0][1].endswith("; writes had to wait")
+
+
+def test_a_file_that_fails_after_it_held_a_lock_says_so_in_the_history(busy: Environment) -> None:
+    slow = ALTER + "SELECT pg_sleep(0.9);\nSELECT 1/0;\n"
+    assert run(busy, altering(slow)).outcome is Outcome.FAILED
+    assert [name for name, _ in notes_in_history(busy)] == [NAME]
 
 
 @contextmanager
