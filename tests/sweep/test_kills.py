@@ -87,7 +87,7 @@ def test_a_runner_killed_at_any_piece_leaves_nothing_that_the_next_run_does_not_
             break
     assert seen[:-1] == [KILLED] * (len(seen) - 1)
     assert seen[-1] == (1 if scenario.fails else 0), said.text
-    assert len(seen) > 10
+    assert len(seen) > 6, "strace killed it at too few places"  # how many answers come in one piece is the network's
     if scenario is scenarios.PIECEMEAL:
         assert decided[Decision.RETRY]
         assert decided[Decision.MARK_APPLIED] or request.node.callspec.id.startswith("sendto")
