@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from dashboard.core.estimate import Size, estimate, seconds
+from dashboard.core.estimate import ROUGH, Size, Speed, estimate, seconds
 from dashboard.core.rehearsal import Rehearsal, StatementTrace
 from dashboard.core.words import count
 
 
-def effects(trace: StatementTrace, sizes: Mapping[str, Size]) -> Iterator[str]:
+def effects(trace: StatementTrace, sizes: Mapping[str, Size], speed: Speed = ROUGH) -> Iterator[str]:
     """Locks first, then what is read and written, then how long that takes on tables of these sizes."""
     for lock in trace.locks:
         who = f", stops {lock.stops}" if lock.stops else ""
@@ -21,12 +21,13 @@ def effects(trace: StatementTrace, sizes: Mapping[str, Size]) -> Iterator[str]:
         yield f"builds {', '.join(trace.built)}"
     for gone in trace.gone:
         yield f"takes away {gone}"
-    expected = estimate(trace, sizes)
+    expected = estimate(trace, sizes, speed)
     if expected is not None:
-        yield f"takes {seconds(expected.least, expected.most)} there (rough: {expected.basis})"
+        known = "" if speed.least is not None else "rough: "
+        yield f"takes {seconds(expected.least, expected.most)} there ({known}{expected.basis})"
 
 
-def verdict_of(rehearsal: Rehearsal, sizes: Mapping[str, Size]) -> str:
+def verdict_of(rehearsal: Rehearsal, sizes: Mapping[str, Size], speed: Speed = ROUGH) -> str:
     """The one sentence that a person reads first."""
     failed = rehearsal.failed
     if rehearsal.problem is not None:
@@ -37,16 +38,16 @@ def verdict_of(rehearsal: Rehearsal, sizes: Mapping[str, Size]) -> str:
         return f"Undecided at {failed.filename}: the copy has no rows"
     if failed is not None:
         return f"{failed.filename} fails"
-    return f"{count(len(rehearsal.files), 'file')} went through{_worst(rehearsal, sizes)}"
+    return f"{count(len(rehearsal.files), 'file')} went through{_worst(rehearsal, sizes, speed)}"
 
 
-def _worst(rehearsal: Rehearsal, sizes: Mapping[str, Size]) -> str:
+def _worst(rehearsal: Rehearsal, sizes: Mapping[str, Size], speed: Speed) -> str:
     """What keeps others waiting for the longest time, where anything grows with a table."""
     worst = (0.0, 0.0, "")
     for file in rehearsal.files:
         held = {lock.relation: lock for trace in file.statements for lock in trace.locks if lock.stops}
         for trace in file.statements:
-            expected = estimate(trace, sizes)
+            expected = estimate(trace, sizes, speed)
             touched = [held[name] for name in (*trace.rewritten, *trace.scanned) if name in held]
             if expected is not None and touched and expected.most > worst[1]:
                 worst = (expected.least, expected.most, f"locks {touched[0].relation} against {touched[0].stops}")

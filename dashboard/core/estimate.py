@@ -1,7 +1,8 @@
 """How long a statement may take on tables of a known size: a range, and what it rests on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from dashboard.core.rehearsal import StatementTrace
 
@@ -10,6 +11,8 @@ _MB = 1_000_000
 _READ = (200 * _MB, 600 * _MB)
 _BUILD = (20 * _MB, 80 * _MB)
 _REWRITE = (50 * _MB, 150 * _MB)
+_LEARNED_FROM = 3  # statements that ran
+_MARGIN = 1.5  # the next one may be so much slower or faster than all that were seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,48 @@ class Estimate:
     basis: str
 
 
-def estimate(trace: StatementTrace, sizes: Mapping[str, Size]) -> Estimate | None:
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How an environment compares with the rough rates: what its statements took, as parts of the middle of the range.
+
+    Attributes
+    ----------
+    least, most: of the quickest and of the slowest statement; None where too few were seen.
+    statements: how many ran after they had been rehearsed.
+
+    """
+
+    least: float | None = None
+    most: float | None = None
+    statements: int = 0
+
+
+ROUGH = Speed()
+
+
+def speed_of(ran: Sequence[tuple[Estimate, float]]) -> Speed:
+    """What (rough estimate, seconds that it really took) pairs say of an environment."""
+    parts = sorted(seconds / _middle(expected) for expected, seconds in ran if expected.least > 0)
+    if len(parts) < _LEARNED_FROM:
+        return Speed(statements=len(parts))
+    return Speed(parts[0], parts[-1], len(parts))
+
+
+def estimate(trace: StatementTrace, sizes: Mapping[str, Size], speed: Speed = ROUGH) -> Estimate | None:
     """How long a rehearsed statement would take on tables of these sizes; None where it does not grow with them."""
+    rough = _rough(trace, sizes)
+    if rough is None or speed.least is None or speed.most is None:
+        return rough
+    middle = _middle(rough)
+    basis = f"{rough.basis}; at the speed of {speed.statements} statements that ran there"
+    return Estimate(middle * speed.least / _MARGIN, middle * speed.most * _MARGIN, basis)
+
+
+def _middle(rough: Estimate) -> float:
+    return sqrt(rough.least * rough.most)
+
+
+def _rough(trace: StatementTrace, sizes: Mapping[str, Size]) -> Estimate | None:
     least = most = 0.0
     basis = []
     for name in trace.rewritten:

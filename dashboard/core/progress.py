@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from dashboard.core.estimate import Size
+from dashboard.core.estimate import Size, Speed
 from dashboard.core.events import Event
 from dashboard.core.rehearsal import Rehearsal
 from dashboard.core.run import Actor, ActorKind, Door, LockHolder, Order, Outcome, Problem, Result
@@ -142,6 +142,7 @@ class RehearsalView:
     digest: of the plan that was asked about.
     doing: what the worker is at, until it has ended.
     rehearsal, sizes: what was seen, and how large the tables are on the environment. trouble: why nothing was.
+    speed: what was known by then of how fast statements run there.
 
     """
 
@@ -154,6 +155,7 @@ class RehearsalView:
     doing: str | None
     rehearsal: Rehearsal | None
     sizes: Mapping[str, Size]
+    speed: Speed
     trouble: Problem | None
 
 

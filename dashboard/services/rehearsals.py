@@ -1,11 +1,12 @@
 """Rehearsals asked for in the browser, tried by a worker, and remembered in home."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.errors import RungError
+from dashboard.core.estimate import ROUGH, Estimate, Speed, estimate, speed_of
 from dashboard.core.matrix import Look
 from dashboard.core.progress import RehearsalView
 from dashboard.core.run import Problem
@@ -16,6 +17,10 @@ from dashboard.services.rehearse import rehearse, sizes
 
 ATTEMPTS = 2  # a worker that dies at it is followed by one other
 _log = logging.getLogger("rung.rehearsals")
+
+
+Forecasts = Mapping[tuple[str, int], Estimate]
+"""(file, 1-based statement) -> how long it takes; without those that do not grow with a table."""
 
 
 class Rehearsals:
@@ -54,6 +59,12 @@ class Rehearsals:
         with self._home.connection() as connection:
             return rows.newest(connection, environment)
 
+    def forecasts(self, environment: str, digest: str) -> Forecasts:
+        """What the newest rehearsal of that plan expects of its statements."""
+        with self._home.connection() as connection:
+            view = rows.of_plan(connection, environment, digest)
+        return dict(_expected(view, view.speed)) if view else {}
+
     def execute(self, rehearsal_id: str) -> None:
         """For the worker: try it and write down what was seen. What goes wrong is written down too."""
         with self._home.connection() as connection:
@@ -74,7 +85,7 @@ class Rehearsals:
             done = rehearse(look, lambda doing: self._tell(rehearsal_id, doing))
             known = sizes(look.environment, done)
             with self._home.connection() as connection:
-                rows.end(connection, rehearsal_id, done, known)
+                rows.end(connection, rehearsal_id, done, known, _speed(rows.ran(connection, environment)))
         except RungError as wrong:
             self._fail(rehearsal_id, environment, str(wrong), wrong.advice)
         except Exception:  # whatever it was, the page must not wait for ever
@@ -89,3 +100,18 @@ class Rehearsals:
         _log.warning("rehearsal failed", extra={"rehearsal_id": rehearsal_id, "reason": message})
         with self._home.connection() as connection:
             rows.fail(connection, rehearsal_id, Problem(environment, message, advice))
+
+
+def _expected(view: RehearsalView, speed: Speed) -> Iterator[tuple[tuple[str, int], Estimate]]:
+    for file in view.rehearsal.files if view.rehearsal else ():
+        for trace in file.statements:
+            expected = estimate(trace, view.sizes, speed)
+            if expected is not None:
+                yield (file.filename, trace.index), expected
+
+
+def _speed(ran: Sequence[tuple[RehearsalView, Mapping[tuple[str, int], float]]]) -> Speed:
+    """Of an environment, by what was rehearsed for it and ran on it afterwards."""
+    return speed_of(
+        [(expected, took[which]) for view, took in ran for which, expected in _expected(view, ROUGH) if which in took]
+    )

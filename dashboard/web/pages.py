@@ -393,10 +393,13 @@ class RehearsalPage:
 
 @dataclass(frozen=True, slots=True)
 class StatementView:
+    """One statement of a run. `forecast`: what a rehearsal of it had said about its time; empty where none did."""
+
     number: int
     text: str
     sign: Sign
     took: str
+    forecast: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,17 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
         reason=first.reason,
         waiting=None,
         files=tuple(_file(row) for row in rows if row.filename and row.event in (*IN_LEDGER, Happening.FAILED)),
-        notes=tuple(row.message for row in rows if row.event in _REMARKS and row.message),
+        notes=tuple(_remark(row) for row in rows if row.event in _REMARKS and row.message),
         problem=problem_view(problem_of(failed)) if failed else None,
         stopping=None,
         stop_href=None,
         next_link=Link(f"Back to {first.environment}", environment_href(first.environment)),
         run_id=run_id,
     )
+
+
+def _remark(row: HistoryRow) -> str:
+    return f"{row.filename}: {row.message}" if row.filename else str(row.message)
 
 
 def verdict_of(rows: Sequence[HistoryRow]) -> Sign:

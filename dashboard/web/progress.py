@@ -53,11 +53,11 @@ class FileProgress:
 
 @dataclass(slots=True)
 class Progress:
-    """A run so far. `waiting`: who is in the way of starting, as long as that is so."""
+    """A run so far. `waiting`: who is in the way of starting, as long as that is so. `digest`: of its plan."""
 
     files: dict[str, FileProgress] = field(default_factory=dict)
     waiting: WaitingForLock | None = None
-    planned: bool = False
+    digest: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -79,7 +79,7 @@ def _add(progress: Progress, stored: StoredEvent) -> None:
         case WaitingForLock():
             progress.waiting = event
         case Planned():
-            progress.waiting, progress.planned = None, True
+            progress.waiting, progress.digest = None, event.digest
             kept = {name: file for name, file in progress.files.items() if file.state == "applied"}
             progress.files = kept | {name: FileProgress(name) for name in event.filenames if name not in kept}
         case Notice(filename=None):

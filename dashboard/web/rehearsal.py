@@ -1,6 +1,5 @@
 """One rehearsal: what the pending files did on a throwaway copy, file by file; and the button that asks for it."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
@@ -8,7 +7,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act, Visitor
 from dashboard.core.effects import effects, verdict_of
-from dashboard.core.estimate import Size
 from dashboard.core.matrix import Look
 from dashboard.core.progress import RehearsalView
 from dashboard.core.rehearsal import Change, FileTrace, Rehearsal, StatementTrace
@@ -102,7 +100,7 @@ def _page(row: RehearsalView) -> RehearsalPage:
         stale=over and digest is not None and digest.digest != row.digest,
         trouble=problem_view(row.trouble) if row.trouble else None,
         notes=_notes(done) if done else (),
-        files=tuple(_file(file, row.sizes) for file in done.files) if done else (),
+        files=tuple(_file(file, row) for file in done.files) if done else (),
         changes=tuple(_change(change) for change in done.changes) if done else (),
         again_href=url_for("rehearsal.ask", name=name) if over and current.asker().may(Act.APPLY, name) else None,
         held=digest.digest if digest else "",
@@ -117,7 +115,7 @@ def _verdict(row: RehearsalView, done: Rehearsal | None) -> Sign:
         return Sign(WORKING.name, f"Rehearsing {row.environment}", WORKING.hue)
     if done is None or done.problem is not None:
         return Sign("blocked", "Not rehearsed", "danger")
-    words = verdict_of(done, row.sizes)
+    words = verdict_of(done, row.sizes, row.speed)
     if done.failed is None:
         return Sign(FINE.name, words, FINE.hue)
     return Sign(UNSURE.name, words, UNSURE.hue) if done.failed.inconclusive else Sign(FAILS.name, words, FAILS.hue)
@@ -135,22 +133,22 @@ def _notes(done: Rehearsal) -> tuple[str, ...]:
     return (*((version,) if other and done.files else ()), *done.notes)
 
 
-def _file(file: FileTrace, sizes: Mapping[str, Size]) -> RehearsedFile:
+def _file(file: FileTrace, row: RehearsalView) -> RehearsedFile:
     sign = FINE if file.problem is None else UNSURE if file.inconclusive else FAILS
     return RehearsedFile(
         name=name_of(file.filename),
         href=migration_href(file.filename),
         sign=sign,
-        statements=tuple(_statement(file.filename, trace, sizes) for trace in file.statements),
+        statements=tuple(_statement(file.filename, trace, row) for trace in file.statements),
         problem=problem_view(file.problem) if file.problem else None,
         left=file.left,
     )
 
 
-def _statement(filename: str, trace: StatementTrace, sizes: Mapping[str, Size]) -> RehearsedStatement:
+def _statement(filename: str, trace: StatementTrace, row: RehearsalView) -> RehearsedStatement:
     heavy = any(lock.stops for lock in trace.locks) and bool(trace.rewritten or trace.scanned)
     href = migration_href(filename, trace.line)
-    return RehearsedStatement(trace.line, href, trace.statement, tuple(effects(trace, sizes)), heavy)
+    return RehearsedStatement(trace.line, href, trace.statement, tuple(effects(trace, row.sizes, row.speed)), heavy)
 
 
 def _change(change: Change) -> ChangeView:

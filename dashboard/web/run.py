@@ -10,12 +10,14 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act
 from dashboard.core.errors import NotAllowed, NotFound
+from dashboard.core.estimate import Estimate, seconds
 from dashboard.core.events import Blocker, Stuck, Working
 from dashboard.core.plan import State
 from dashboard.core.progress import RunState, RunView
 from dashboard.core.resolving import case_of
 from dashboard.core.run import LockHolder, Outcome
 from dashboard.core.words import count, passed, span
+from dashboard.services.rehearsals import Forecasts
 from dashboard.web import current
 from dashboard.web.assets import pack_page
 from dashboard.web.pages import (
@@ -116,7 +118,13 @@ def _refuse_hidden(run: RunView) -> None:
 def _page(run: RunView) -> RunPage:
     progress = add_up(current.services().runs.events_since(run.run_id))
     may_stop = current.visitor().may(Act.STOP, run.environment)
-    return make_page(run, progress, current.frame(""), may_stop=may_stop, decide=_in_doubt(run))
+    forecasts = _forecasts(run, progress)
+    return make_page(run, progress, current.frame(""), may_stop=may_stop, decide=_in_doubt(run), forecasts=forecasts)
+
+
+def _forecasts(run: RunView, progress: Progress) -> Forecasts:
+    """What a rehearsal of the same plan had expected, before the run."""
+    return current.services().rehearsals.forecasts(run.environment, progress.digest) if progress.digest else {}
 
 
 def _drawn(look: Look) -> Drawn:
@@ -124,7 +132,11 @@ def _drawn(look: Look) -> Drawn:
     drawn = look.drawn.get(may_stop)
     if drawn is None:
         frame = replace(current.frame(""), csrf=_TOKEN)
-        page = make_page(look.run, look.progress, frame, may_stop=may_stop, decide=_in_doubt(look.run))
+        digest, doubt = look.progress.digest, _in_doubt(look.run)
+        if digest not in look.forecasts:
+            look.forecasts[digest] = _forecasts(look.run, look.progress)
+        forecasts = look.forecasts[digest]
+        page = make_page(look.run, look.progress, frame, may_stop=may_stop, decide=doubt, forecasts=forecasts)
         html = render_template("run_live.html", page=page)
         drawn = Drawn(page.live.version, html, None if _TOKEN in html else pack_page(html.encode()))
         look.drawn[may_stop] = drawn
@@ -141,7 +153,15 @@ def _in_doubt(run: RunView) -> str | None:
     return case.filename if case and case.open else None
 
 
-def make_page(run: RunView, progress: Progress, frame: Frame, *, may_stop: bool, decide: str | None = None) -> RunPage:
+def make_page(
+    run: RunView,
+    progress: Progress,
+    frame: Frame,
+    *,
+    may_stop: bool,
+    decide: str | None = None,
+    forecasts: Forecasts | None = None,
+) -> RunPage:
     ended = run.state is RunState.ENDED
     said = _verdict(run, progress)
     page = RunPage(
@@ -157,7 +177,7 @@ def make_page(run: RunView, progress: Progress, frame: Frame, *, may_stop: bool,
         ticking=None if ended else _ticking(run),
         reason=run.order.reason if run.order.force else None,
         waiting=None if ended else _waiting(run, progress),
-        files=tuple(_file(file, run) for file in progress.files.values()),
+        files=tuple(_file(file, run, forecasts or {}) for file in progress.files.values()),
         notes=tuple(dict.fromkeys((*progress.notes, *(run.result.notes if run.result else ())))),
         problem=problem_view(run.result.problem) if run.result and run.result.problem else _early_problem(progress),
         stopping=_stopping(run),
@@ -297,11 +317,11 @@ def _ticking(run: RunView) -> Moment | None:
 # --- one file ---
 
 
-def _file(file: FileProgress, run: RunView) -> FileView:
+def _file(file: FileProgress, run: RunView, forecasts: Forecasts) -> FileView:
     sign = FILE_SIGNS[file.state]
     if run.state is RunState.ENDED and file.state == "running":
         sign = OUTCOMES[run.outcome] if run.outcome else sign
-    statements, earlier, later = _statements(file, over=run.state is RunState.ENDED)
+    statements, earlier, later = _statements(file, forecasts, over=run.state is RunState.ENDED)
     return FileView(
         name=name_of(file.filename),
         href=migration_href(file.filename),
@@ -381,7 +401,9 @@ def _stuck(one: Stuck) -> SessionView:
     return SessionView(one.application or "a session without a name", tuple(filter(None, facts)))
 
 
-def _statements(file: FileProgress, *, over: bool) -> tuple[tuple[StatementView, ...], str | None, str | None]:
+def _statements(
+    file: FileProgress, forecasts: Forecasts, *, over: bool
+) -> tuple[tuple[StatementView, ...], str | None, str | None]:
     """The statements around the one that matters, and in words what is left out before and after."""
     total = len(file.first_lines)
     done = max(file.done, default=file.resume_after)
@@ -389,9 +411,16 @@ def _statements(file: FileProgress, *, over: bool) -> tuple[tuple[StatementView,
     first, last = max(1, focus - WINDOW), min(total, focus + WINDOW)
     if first <= 2:  # leaving out one line to say that one is left out helps nobody
         first = 1
-    shown = tuple(_statement(file, number, over=over) for number in range(first, last + 1))
+    shown = tuple(
+        replace(_statement(file, number, over=over), forecast=_forecast(forecasts.get((file.filename, number))))
+        for number in range(first, last + 1)
+    )
     earlier = f"{count(first - 1, 'earlier statement')}, all done" if first > 1 else None
     return shown, earlier, f"{count(total - last, 'more statement')}" if last < total else None
+
+
+def _forecast(expected: Estimate | None) -> str:
+    return f"rehearsal said {seconds(expected.least, expected.most)}" if expected else ""
 
 
 def _statement(file: FileProgress, number: int, *, over: bool) -> StatementView:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from dashboard.core.progress import RunView, StoredEvent
+from dashboard.services.rehearsals import Forecasts
 from dashboard.services.runs import Runs
 from dashboard.web.progress import Progress, add_up
 
@@ -24,12 +25,13 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A run as home knew it. `drawn`: by whether the reader may stop it."""
+    """A run as home knew it. `drawn`: by whether the reader may stop it. `forecasts`: by the digest of its plan."""
 
     run: RunView
     events: tuple[StoredEvent, ...]
     progress: Progress
     at: float
+    forecasts: dict[str, Forecasts]
     drawn: dict[bool, Drawn] = field(default_factory=dict)
 
 
@@ -60,7 +62,7 @@ class Watched:
             return None
         before = known.events if known else ()
         events = (*before, *runs.events_since(run_id, before[-1].sequence if before else 0))
-        look = Look(run, events, add_up(events), at)
+        look = Look(run, events, add_up(events), at, known.forecasts if known else {})
         self._keep(run_id, look)
         return look
 

@@ -10,7 +10,7 @@ from dashboard.core.errors import CannotRehearse
 from dashboard.services import rehearsals as service
 from tests.cast import Cast, Person, words
 from tests.conftest import Write
-from tests.web.test_environment import digest_on
+from tests.web.test_environment import digest_on, press
 
 
 def asked(person: Person, name: str) -> str:
@@ -112,3 +112,25 @@ def test_asking_is_in_the_audit(three: tuple[str, ...], cast: Cast, services: Se
     with psycopg.connect(services.settings.home.reveal()) as home:
         rows = home.execute("SELECT environment, subject FROM home.audit WHERE deed = 'rehearsal asked for'").fetchall()
     assert rows == [("staging", rehearsal_id)]
+
+
+def test_a_run_shows_beside_each_time_what_its_rehearsal_had_said_and_later_ones_learn_from_it(
+    three: tuple[str, ...], cast: Cast, services: Services, write: Write
+) -> None:
+    staging = services.settings.environment("staging")
+    assert staging.url
+    with psycopg.connect(staging.url.reveal()) as connection:
+        connection.execute("CREATE TABLE big AS SELECT g AS id FROM generate_series(1, 20000) AS g")
+    checks = "\n".join(f"ALTER TABLE big ADD CONSTRAINT c{n} CHECK (id > 0);" for n in range(3))
+    write(services.settings.migrations, "006_check.sql", checks)
+    rehearsal_id = asked(cast.operator, "staging")
+    services.rehearsals.execute(rehearsal_id)
+    assert "(rough: reads all of public.big" in words(cast.viewer.get(f"/rehearsals/{rehearsal_id}"))
+    started = press(cast.operator, "staging")
+    run_id = str(started.location.rpartition("/")[2])
+    services.runs.execute(run_id)
+    assert words(cast.viewer.get(f"/runs/{run_id}")).count("rehearsal said under a second") == 3
+    write(services.settings.migrations, "007_check.sql", "ALTER TABLE big ADD CONSTRAINT c9 CHECK (id > 0);")
+    later = asked(cast.operator, "staging")
+    services.rehearsals.execute(later)
+    assert "at the speed of 3 statements that ran there" in words(cast.viewer.get(f"/rehearsals/{later}"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dashboard.core.estimate import Size
+from dashboard.core.estimate import Size, Speed
 from dashboard.core.progress import RehearsalView
 from dashboard.core.rehearsal import Change, FileTrace, Lock, Rehearsal, StatementTrace
 from dashboard.core.run import Problem
@@ -40,6 +40,36 @@ def newest(home: Connection, environment: str) -> RehearsalView | None:
     return _one(home, "WHERE environment = %s ORDER BY asked_at DESC LIMIT 1", (environment,))
 
 
+def of_plan(home: Connection, environment: str, digest: str) -> RehearsalView | None:
+    """The newest of this plan that has a result."""
+    which = "WHERE environment = %s AND digest = %s AND result IS NOT NULL ORDER BY asked_at DESC LIMIT 1"
+    return _one(home, which, (environment, digest))
+
+
+# Where a statement waited for others, the time says nothing about the machine.
+_RAN = """
+SELECT e.event ->> 'filename', (e.event ->> 'statement')::integer, (e.event ->> 'seconds')::float8, r.id::text
+  FROM (SELECT id FROM home.run WHERE environment = %(environment)s AND state = 'ended'
+         ORDER BY requested_at DESC LIMIT 30) AS n
+  JOIN LATERAL (SELECT event ->> 'digest' AS digest FROM home.run_event
+                 WHERE run_id = n.id AND event ->> 'event' = 'planned' ORDER BY sequence DESC LIMIT 1) AS p ON true
+  JOIN LATERAL (SELECT id FROM home.rehearsal
+                 WHERE environment = %(environment)s AND digest = p.digest AND result IS NOT NULL
+                 ORDER BY asked_at DESC LIMIT 1) AS r ON true
+  JOIN home.run_event AS e ON e.run_id = n.id AND e.event ->> 'event' = 'statement_done'
+ WHERE NOT EXISTS (SELECT FROM home.run_event WHERE run_id = n.id AND event ->> 'event' = 'blocked')
+"""
+
+
+def ran(home: Connection, environment: str) -> list[tuple[RehearsalView, dict[tuple[str, int], float]]]:
+    """Rehearsals whose plan was run later: with the seconds that each (file, statement) really took."""
+    took: dict[str, dict[tuple[str, int], float]] = {}
+    for filename, statement, seconds, rehearsal_id in home.execute(_RAN, {"environment": environment}):
+        took.setdefault(rehearsal_id, {})[filename, statement] = seconds
+    views = ((show(home, rehearsal_id), seconds) for rehearsal_id, seconds in took.items())
+    return [(view, seconds) for view, seconds in views if view is not None]
+
+
 def _one(home: Connection, which: str, values: tuple[str, ...]) -> RehearsalView | None:
     row = home.execute(f"SELECT {_COLUMNS} FROM home.rehearsal {which}".encode(), values).fetchone()  # noqa: S608  # ours
     if row is None:
@@ -55,6 +85,7 @@ def _one(home: Connection, which: str, values: tuple[str, ...]) -> RehearsalView
         doing=row[6],
         rehearsal=kept["rehearsal"] and _rehearsal_of(kept["rehearsal"]),
         sizes={name: Size(**size) for name, size in kept["sizes"].items()},
+        speed=Speed(**kept.get("speed", {})),
         trouble=row[8] and Problem(**row[8]),
     )
 
@@ -73,8 +104,9 @@ def tell(home: Connection, rehearsal_id: str, doing: str) -> None:
     home.execute("UPDATE home.rehearsal SET doing = %s WHERE id::text = %s", (doing, rehearsal_id))
 
 
-def end(home: Connection, rehearsal_id: str, rehearsal: Rehearsal, sizes: Mapping[str, Size]) -> None:
-    result = {"rehearsal": asdict(rehearsal), "sizes": {name: asdict(size) for name, size in sizes.items()}}
+def end(home: Connection, rehearsal_id: str, rehearsal: Rehearsal, sizes: Mapping[str, Size], speed: Speed) -> None:
+    known = {name: asdict(size) for name, size in sizes.items()}
+    result = {"rehearsal": asdict(rehearsal), "sizes": known, "speed": asdict(speed)}
     _close(home, rehearsal_id, "result", result)
 
 
