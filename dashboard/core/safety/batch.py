@@ -1,7 +1,7 @@
 """What the pending files make before the statement that is judged: only that may be destroyed without a word."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 from dashboard.core.safety.names import path_of
@@ -11,6 +11,7 @@ from dashboard.core.tree import Node, find
 Path = tuple[str, ...]  # the parts of a name as they stand in the file
 Key = tuple[str, str]  # schema and name
 _TEMPORARY = "pg_temp"
+_UNKNOWN = "?"  # begins what stands for a schema that the text does not tell
 _MILD = frozenset(
     {"AT_ValidateConstraint", "AT_SetStatistics", "AT_SetOptions", "AT_ResetOptions", "AT_SetRelOptions"}
 )  # of ALTER TABLE: under these others can write
@@ -37,10 +38,16 @@ class Batch:
 
     New is only what a CREATE without IF NOT EXISTS made, outside of any block that may be skipped. A name without a
     schema counts as one of `public`, or of the first schema of a `SET search_path` earlier in the same file.
+
+    A table that a CREATE TABLE IF NOT EXISTS made is likely new, unless it is one of those that are `there`; that
+    counts while the batch is `trusting`: where the mistake would cost a wait, and no rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, there: Collection[Key] = ()) -> None:
+        self.trusting = False
+        self._there = frozenset(there)
         self._new: set[Path] = set()  # ("relation", schema, name), ("type", schema, name), …
+        self._likely: set[Path] = set()  # the same, of what was made IF NOT EXISTS
         self._columns: dict[Key, set[str]] = {}  # the columns that were added to a table
         self._functions: dict[Key, list[Statement]] = {}
         self._prepared: set[str] = set()
@@ -56,7 +63,8 @@ class Batch:
     def has_new(self, kind: str, path: Path) -> bool:
         """Whether this batch made it. Kinds: relation (tables, views, sequences, …), type, schema, extension."""
         key = self._key(kind, path)
-        return key[0] == _TEMPORARY or (kind, *key) in self._new
+        made = (kind, *key)
+        return key[0] == _TEMPORARY or made in self._new or (self.trusting and made in self._likely)
 
     def has_new_table(self, relation: Node) -> bool:
         """The same for a `RangeVar`."""
@@ -93,7 +101,7 @@ class Batch:
 
     def learn(self, statement: Statement, *, certain: bool = True) -> None:
         """Take in what a judged statement does; `certain` is False inside a body, where a branch may skip it."""
-        self._certain = certain
+        self._certain, self.trusting = certain, False
         if statement.tree is not None:
             self._learn(statement.tree, statement)
 
@@ -119,7 +127,7 @@ class Batch:
         return (_TEMPORARY if hides else self._schema), path[-1]
 
     def _unknown_schema(self) -> str:
-        return f"?{next(self._unknown)}"
+        return f"{_UNKNOWN}{next(self._unknown)}"
 
     def _make(self, kind: str, key: Key, *, new: bool = True) -> None:
         self._temporary |= key[0] == _TEMPORARY
@@ -127,21 +135,26 @@ class Batch:
 
     def _forget(self, kind: str, key: Key) -> None:
         self._new.discard((kind, *key))
+        self._likely.discard((kind, *key))
         if kind == "relation":
             self._columns.pop(key, None)
 
     def _forget_inside(self, *schemas: str) -> None:
         self._new = {entry for entry in self._new if entry[1] not in schemas}
+        self._likely = {entry for entry in self._likely if entry[1] not in schemas}
         self._columns = {table: columns for table, columns in self._columns.items() if table[0] not in schemas}
 
     def _rename(self, kind: str, old: Key, new: Key) -> None:
         """What was new stays new under its new name; anything else makes the new name an old thing."""
         is_new = self._certain and (kind, *old) in self._new
+        is_likely = self._certain and (kind, *old) in self._likely
         columns = self._columns.get(old) if self._certain and kind == "relation" else None
         self._forget(kind, old)
         self._forget(kind, new)
         if is_new:
             self._new.add((kind, *new))
+        if is_likely:
+            self._likely.add((kind, *new))
         if columns:
             self._columns[new] = columns
 
@@ -149,6 +162,8 @@ class Batch:
 
     def _create_table(self, tree: Node) -> None:
         self._create_relation(tree.relation, tree.oncommit, unsure=tree.if_not_exists)
+        if tree.if_not_exists:
+            self._expect(tree.relation)
 
     def _create_foreign_table(self, tree: Node) -> None:
         self._create_table(tree.base_stmt)
@@ -184,6 +199,12 @@ class Batch:
             self._make("relation", (_TEMPORARY, relation.relname), new=stays)
         elif not (self._certain and unsure):
             self._make("relation", (relation.schemaname or self._schema, relation.relname))
+
+    def _expect(self, relation: Node) -> None:
+        """IF NOT EXISTS: the ledger says that the file has not run, so most likely the table is not there."""
+        key = relation.schemaname or self._schema, relation.relname
+        if self._certain and not key[0].startswith(_UNKNOWN) and key not in self._there:
+            self._likely.add(("relation", *key))
 
     def _create_type(self, tree: Node) -> None:
         path = path_of(tree.get("typevar")) or tree.get("domainname") or tree.get("type_name")

@@ -1,6 +1,6 @@
 """The review: a batch of pending migrations becomes scripts with findings, in the same order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ from dashboard.core.body import Body, read_body
 from dashboard.core.commands import switched_on
 from dashboard.core.migration import Migration, Refusal
 from dashboard.core.parser import SyntaxFault
-from dashboard.core.safety.batch import Batch
+from dashboard.core.safety.batch import Batch, Key
 from dashboard.core.safety.finding import Finding, Reviewed, RiskClass
 from dashboard.core.safety.names import shown
 from dashboard.core.safety.rule import BODY, DYNAMIC, Remark, Rule
@@ -20,20 +20,25 @@ from dashboard.core.tree import Node, first_location, walk
 
 Seen = set[Statement]  # the functions that were looked into for one statement
 
+_TRUSTING = frozenset({RiskClass.BLOCKING, RiskClass.BREAKING, RiskClass.WILL_FAIL})
 _BY_NODE: dict[str, list[Rule]] = {}
 for _rule in RULES:
     for _type in _rule.on:
         _BY_NODE.setdefault(_type, []).append(_rule)
 
 
-def review(batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
+def review(batch: Sequence[Migration], there: Collection[Key] = ()) -> tuple[Reviewed, ...]:
     """Parse and judge the pending files of one environment, in the order they will run.
 
     The batch is judged as a whole: a table that an earlier pending file creates (without IF NOT EXISTS) may be dropped
     by a later one, a function that an earlier one defines is looked into where a later one calls it. Trouble in here
     never lets a file pass: what cannot be judged is a finding that blocks.
+
+    there: (schema, name) of tables that the environment's catalog has; one of them is not new to anybody, also where a
+    pending file would create it IF NOT EXISTS. Left out where nobody asked: such a table passes for new then, but not
+    where rows may be lost.
     """
-    known, committing, reviewed = Batch(), frozenset[str](), []
+    known, committing, reviewed = Batch(there), frozenset[str](), []
     for migration in batch:
         done = _review_file(migration, known, committing)
         committing = done.script.committing if done.script else committing
@@ -86,6 +91,7 @@ def _judge(statement: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
 def _ask(kind: str, node: Node, statement: Statement, batch: Batch, told: set[tuple[str, str]]) -> Iterator[Finding]:
     """What the rules for this kind of node have to say that was not yet told of this statement."""
     for rule in _BY_NODE.get(kind, ()):
+        batch.trusting = rule.risk in _TRUSTING
         try:
             for remark in rule.judge(node, batch):
                 if (rule.name, remark.what) not in told:

@@ -475,6 +475,41 @@ def test_newness_is_proved_not_guessed(sql: str) -> None:
     assert len([rule for rule in rules(sql) if rule != "drops-runner-lock"]) >= 1
 
 
+LIKELY = "CREATE TABLE IF NOT EXISTS t (a int)"
+WAITS = ("CREATE INDEX ON t (a)", "ALTER TABLE t ADD CHECK (a > 0)", "ALTER TABLE t ALTER a TYPE text")
+
+
+def waits(*texts: str, there: tuple[tuple[str, str], ...] = ()) -> list[str]:
+    """The rules about waiting that speak of the last of these files."""
+    *_, last = review(files(*texts), there)
+    return [finding.rule for finding in last.findings if finding.risk is RiskClass.BLOCKING]
+
+
+@pytest.mark.parametrize("sql", WAITS)
+def test_a_table_made_if_not_exists_is_new_where_only_a_wait_is_at_stake(sql: str) -> None:
+    assert waits(sql) != []
+    assert waits(LIKELY, sql) == []
+    assert waits(LIKELY, "ALTER TABLE t RENAME TO u", sql.replace(" t ", " u ")) == []
+
+
+@pytest.mark.parametrize("sql", WAITS)
+def test_a_table_that_the_catalog_has_is_not_new_to_an_if_not_exists(sql: str) -> None:
+    assert waits(LIKELY, sql, there=(("public", "t"),)) == waits(sql)
+    assert waits(LIKELY, sql, there=(("app", "t"), ("public", "u"))) == []
+
+
+@pytest.mark.parametrize(
+    "between", ["DROP TABLE t", "SET search_path = app", "ALTER TABLE t ATTACH PARTITION old DEFAULT"]
+)
+def test_what_was_made_if_not_exists_is_forgotten_like_anything_else(between: str) -> None:
+    assert "create-index" in waits(f"{LIKELY}; {between}; CREATE INDEX ON t (a)")
+
+
+def test_a_schema_that_the_text_does_not_tell_makes_nothing_likely() -> None:
+    unknown = "SELECT set_config('search_path', 'app', false)"
+    assert "create-index" in waits(f"{unknown}; {LIKELY}; CREATE INDEX ON t (a)")
+
+
 def test_a_temporary_table_of_an_earlier_file_is_not_there_any_more() -> None:
     assert rules("CREATE TEMP TABLE t (a int)", "DROP TABLE t") == ["drop-table"]
 

@@ -46,13 +46,24 @@ def test_every_rule_has_a_name_of_its_own_and_every_example_a_rule() -> None:
     assert {folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()} == set(names)
 
 
-def test_nothing_stops_the_sample_app_but_the_one_file_that_is_meant_to() -> None:
+def sample() -> list[Migration]:
     folder = Path(__file__).parents[3] / "migrations"
     files = [read_migration(path.name, path.read_bytes()) for path in sorted(folder.glob("*.sql"))]
-    alone = [review([file])[0] for file in files if isinstance(file, Migration)]
-    assert {(r.migration.filename, f.rule) for r in alone for f in r.findings if f.blocks} == {
-        ("016_drop_is_admin.sql", "drop-column")
-    }
+    return [file for file in files if isinstance(file, Migration)]
+
+
+def test_the_sample_app_on_an_empty_database_has_no_finding_at_all() -> None:
+    assert [found for file in review(sample()) for found in file.findings] == []
+
+
+def test_a_file_of_the_sample_app_alone_has_a_finding_only_where_it_touches_older_rows() -> None:
+    alone = [review([file])[0] for file in sample()]
+    assert [(r.migration.number, f.rule, f.blocks) for r in alone for f in r.findings] == [
+        (6, "add-foreign-key", False),
+        (6, "create-index", False),
+        (12, "create-index", False),
+        (16, "drop-column", True),
+    ]
 
 
 def test_the_pages_of_the_rules_are_those_of_the_rules() -> None:
