@@ -74,7 +74,7 @@ class Services:
     def audit(self) -> "Audit":
         from dashboard.services.audit import Audit
 
-        return Audit(self._need_home("the audit"))
+        return Audit(self._need_home("the audit"), [one.name for one in self.settings.environments])
 
     @cached_property
     def _home(self) -> "Home | None":

@@ -14,7 +14,7 @@ from dashboard.core.record import HistoryFilter
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.apply import apply
 from dashboard.settings import Settings
-from dashboard.web.export import json_lines
+from dashboard.web.export import json_lines, values_of
 from tests.conftest import Write
 
 DOCS = (Path(__file__).parents[1] / "docs" / "auditors.md").read_text()
@@ -82,8 +82,8 @@ def test_the_program_of_the_page_follows_an_export(
         (tmp_path / name).write_text("".join(texts))
         return subprocess.run([sys.executable, program, tmp_path / name], capture_output=True, text=True, check=False)
 
-    whole = run("whole.json", *json_lines(rows, {}, now))
+    whole = run("whole.json", *json_lines(map(values_of, rows), {}, now))
     assert whole.stdout == f"{len(rows)} rows, head {head}\n", whole.stderr
-    without = run("without.json", *json_lines([*rows[:1], *rows[2:]], {}, now))
+    without = run("without.json", *json_lines(map(values_of, [*rows[:1], *rows[2:]]), {}, now))
     assert without.returncode == 1
     assert "does not follow" in without.stderr

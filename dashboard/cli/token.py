@@ -31,7 +31,7 @@ def _tokens(config: Path | None, directory: Path | None) -> "Tokens":
 @click.option("--name", required=True, help="What uses it: it stands in the history beside what the token did.")
 @click.option(
     "--scope", "scopes", required=True, multiple=True, metavar="SCOPE",
-    help="read, plan:ENV, apply:ENV or force:ENV, * for all environments; may be given several times.",
+    help="read, audit, plan:ENV, apply:ENV or force:ENV, * for all environments; may be given several times.",
 )  # fmt: skip
 @click.option(
     "--days", type=click.IntRange(min=1, max=365), default=90, show_default=True, metavar="N",

@@ -26,6 +26,7 @@ class Act(StrEnum):
     FORCE = "force past the gate"
     RESOLVE = "decide about a file"
     MANAGE = "manage accounts"
+    AUDIT = "read the audit"
 
 
 class LinkPurpose(StrEnum):
@@ -43,6 +44,7 @@ LEAST = {
     Act.FORCE: Role.ADMIN,
     Act.RESOLVE: Role.ADMIN,
     Act.MANAGE: Role.ADMIN,
+    Act.AUDIT: Role.ADMIN,
 }
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
@@ -123,6 +125,7 @@ class Verb(StrEnum):
     """What a token is for."""
 
     READ = "read"
+    AUDIT = "audit"
     PLAN = "plan"
     APPLY = "apply"
     FORCE = "force"
@@ -130,27 +133,29 @@ class Verb(StrEnum):
 
 LENT = {
     Verb.READ: frozenset({Act.LOOK}),
+    Verb.AUDIT: frozenset({Act.AUDIT}),
     Verb.PLAN: frozenset({Act.LOOK}),
     Verb.APPLY: frozenset({Act.LOOK, Act.APPLY, Act.STOP}),
     Verb.FORCE: frozenset({Act.LOOK, Act.APPLY, Act.STOP, Act.FORCE}),
 }
+_PLACELESS = frozenset({Verb.READ, Verb.AUDIT})
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One thing that a token may, and where; written `read` (everywhere), `plan:staging`, `apply:*`."""
+    """One thing that a token may, and where; written `read` or `audit` (everywhere), `plan:staging`, `apply:*`."""
 
     verb: Verb
     environment: str = EVERYWHERE
 
     def __str__(self) -> str:
-        return str(self.verb) if self.verb is Verb.READ else f"{self.verb}:{self.environment}"
+        return str(self.verb) if self.verb in _PLACELESS else f"{self.verb}:{self.environment}"
 
 
 def read_scope(text: str) -> Scope | None:
     """The scope that is written so; None where it is none."""
     verb, colon, environment = text.partition(":")
-    if verb not in set(Verb) or (verb == Verb.READ) is bool(colon) or bool(colon) is not bool(environment):
+    if verb not in set(Verb) or (verb in _PLACELESS) is bool(colon) or bool(colon) is not bool(environment):
         return None
     return Scope(Verb(verb), environment or EVERYWHERE)
 

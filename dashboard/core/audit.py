@@ -31,6 +31,33 @@ class Deed(StrEnum):
     STOP_ASKED_FOR = "stop asked for"
     REFUSED = "refused"
     RESOLVE_ASKED_FOR = "resolve asked for"
+    AUDIT_CHECKED = "audit checked"
+
+
+DEEDS: dict[str, tuple[Deed, ...]] = {
+    "sign-ins": (
+        Deed.SIGN_IN,
+        Deed.SIGN_IN_REFUSED,
+        Deed.SIGN_OUT,
+        Deed.PROVED,
+        Deed.LINK_REDEEMED,
+        Deed.LINK_REFUSED,
+    ),
+    "people": (
+        Deed.ACCOUNT_ADDED,
+        Deed.ACCOUNT_DISABLED,
+        Deed.ACCOUNT_ENABLED,
+        Deed.ROLE_CHANGED,
+        Deed.PASSWORD_CHANGED,
+        Deed.SESSIONS_ENDED,
+        Deed.LINK_MADE,
+    ),
+    "tokens": (Deed.TOKEN_MADE, Deed.TOKEN_USED, Deed.TOKEN_REVOKED),
+    "runs": (Deed.RUN_ASKED_FOR, Deed.STOP_ASKED_FOR, Deed.REHEARSAL_ASKED_FOR, Deed.RESOLVE_ASKED_FOR),
+    "refusals": (Deed.REFUSED, Deed.SIGN_IN_REFUSED, Deed.LINK_REFUSED),
+    "the service": (Deed.AUDIT_CHECKED,),
+}
+DONE, REFUSED, ASKED, WHOLE, BROKEN = OUTCOMES = ("done", "refused", "asked", "whole", "broken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +103,34 @@ class AuditRow:
     subject: str
     outcome: str
     detail: str
+    previous_hash: str
     own_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which rows to show; None: all.
+
+    Attributes
+    ----------
+    deed: a `Deed`, as stored. deeds: any of these; empty: all.
+    who: any part of it, upper and lower case alike.
+    since, until: what was done at `since` or later, and before `until`; aware.
+
+    """
+
+    environment: str | None = None
+    who: str | None = None
+    deed: str | None = None
+    outcome: str | None = None
+    deeds: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Newest first. `older`: the cursor of the next page; None on the last one."""
+
+    rows: tuple[AuditRow, ...]
+    older: str | None

@@ -256,7 +256,7 @@ class BadToken(RungError):
     """There can be no such token: {reason}."""
 
     reason: str
-    advice = "A scope is `read`, or `plan:`, `apply:` or `force:` with an environment's name, or * for all."
+    advice = "A scope is `read`, `audit`, or `plan:`, `apply:` or `force:` with an environment's name, or * for all."
 
 
 @dataclass(eq=False)

@@ -1,8 +1,17 @@
 """What `rung.history` remembers: one row per thing that was tried, and the report on its chain of hashes."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def read_hash(text: str) -> str | None:
+    """A row's hash as people copy it; None where it is none."""
+    found = text.strip().lower()
+    return found if _HASH.fullmatch(found) else None
 
 
 class Happening(StrEnum):

@@ -1,16 +1,22 @@
 """The audit of the service itself: read it, check it, and add what no other service tells of by itself."""
 
-from dashboard.core.audit import AuditRow, Report
+from collections.abc import Iterator, Sequence
+
+from dashboard.core.audit import BROKEN, WHOLE, AuditFilter, AuditPage, AuditRow, Deed, Report, Source
 from dashboard.core.record import ChainReport
 from dashboard.postgres.home import audit as rows
 from dashboard.postgres.home.pool import Home
 
+LONGEST_CHECK = 20  # seconds that a check from a page may take; the command takes what it needs
+_EXPORTED = 1000  # rows read at a time
+_HIGHEST = 2**63 - 1
+
 
 class Audit:
-    """What home remembers of who did what to the service."""
+    """What home remembers of who did what to the service. `environments`: the configuration's, in their order."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, home: Home, environments: Sequence[str] = ()) -> None:
+        self._home, self._environments = home, environments
 
     def write(self, report: Report) -> None:
         """Before it is done: what cannot be remembered must not happen. Raises HomeNotReady, Unreachable."""
@@ -18,11 +24,50 @@ class Audit:
             rows.append(connection, report)
 
     def newest(self, limit: int = 30) -> tuple[AuditRow, ...]:
-        with self._home.connection() as connection:
-            return rows.newest(connection, limit)
+        return self.page(AuditFilter(), limit=limit).rows
 
-    def verify(self, kept_head: str | None = None) -> ChainReport:
-        """`kept_head`: the hash of a row that must be there, as an earlier check or the log told it."""
+    def page(self, wanted: AuditFilter, before: str | None = None, limit: int = 50) -> AuditPage:
+        """Newest first. `before`: the `older` of another page; what is none counts as None."""
+        with self._home.connection() as connection:
+            return rows.page(connection, wanted, _id(before), limit)
+
+    def export(self, wanted: AuditFilter, limit: int) -> Iterator[AuditRow] | None:
+        """All rows of the filter that are there now, newest first; None where they are more than `limit`."""
+        with self._home.connection() as connection:
+            found, newest = rows.extent(connection, wanted, limit)
+        return None if found > limit else self._all(wanted, newest + 1)
+
+    def _all(self, wanted: AuditFilter, below: int) -> Iterator[AuditRow]:
+        """Page by page: no connection is held while a slow reader reads."""
+        before: str | None = str(below)
+        while before is not None:
+            found = self.page(wanted, before, _EXPORTED)
+            yield from found.rows
+            before = found.older
+
+    def known_environments(self) -> tuple[str, ...]:
+        """Those of the configuration in their order, then others that rows are about."""
+        with self._home.connection() as connection:
+            return tuple(dict.fromkeys((*self._environments, *rows.environments(connection))))
+
+    def verify(self, kept_head: str | None = None, *, seconds: int = 0) -> ChainReport:
+        """`kept_head`: the hash of a row that must be there, as an earlier check or the log told it. 0: no limit."""
         with self._home.transaction() as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            rows.limit_time(connection, seconds)
             return rows.verify(connection, kept_head)
+
+    def check(self, source: Source, kept_head: str | None = None) -> None:
+        """Verify, and remember what was found as a row of its own."""
+        report = self.verify(kept_head, seconds=LONGEST_CHECK)
+        outcome = WHOLE if report.ok else BROKEN
+        self.write(Report(Deed.AUDIT_CHECKED, source, subject=report.head or "", outcome=outcome, detail=report.what))
+
+    def last_check(self) -> AuditRow | None:
+        found = self.page(AuditFilter(deed=Deed.AUDIT_CHECKED), limit=1).rows
+        return found[0] if found else None
+
+
+def _id(cursor: str | None) -> int | None:
+    text = cursor or ""
+    return min(int(text), _HIGHEST) if text.isascii() and text.isdigit() and len(text) < 20 else None

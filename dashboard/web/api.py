@@ -18,7 +18,7 @@ from dashboard.core.record import Remembered
 from dashboard.core.run import Actor, ActorKind, Door
 from dashboard.web import current
 from dashboard.web.environment import ALL, FORCE, UNTIL_BLOCKED, open_run, order_of, wrong_with
-from dashboard.web.filters import NAMES, read_filters
+from dashboard.web.filters import AUDIT, HISTORY, read_audit_filters, read_filters
 from dashboard.web.matrix import FRESH, visible
 from dashboard.web.openapi import Question, describe
 from dashboard.web.security import needs
@@ -34,7 +34,8 @@ _WORD = {"type": "string", "maxLength": LONGEST}
 PARAMETERS: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "api.runs": {"environment": _WORD, "limit": {"type": "integer", "minimum": 1, "maximum": MOST_RUNS}},
     "api.events": {"since": {"type": "integer", "minimum": 0, "maximum": HIGHEST}},
-    "api.history": dict.fromkeys((*NAMES, "before"), _WORD),
+    "api.history": dict.fromkeys((*HISTORY.names, "before"), _WORD),
+    "api.audit": dict.fromkeys((*AUDIT.names, "before"), _WORD),
 }
 QUESTION = Question(PARAMETERS, {"api.apply": APPLY}, frozenset({"digest"}), LONGEST)
 
@@ -145,6 +146,18 @@ def history() -> Response:
 
 def _row(one: Remembered) -> dict[str, object]:
     return {name: value for name, value in asdict(one.row).items() if name != "sql"} | {"gone_since": one.gone_since}
+
+
+@views.get("/audit")
+@needs(Act.AUDIT)
+def audit() -> Response:
+    """The audit page's filters; rows newest first."""
+    service = current.services().audit
+    filters = read_audit_filters(request.args, service.known_environments(), extra=("before",))
+    if filters.complaints:
+        raise BadQuestion(" ".join(filters.complaints))
+    found = service.page(filters.wanted, request.args.get("before") or None, PER_PAGE)
+    return _answer({"rows": [asdict(one) for one in found.rows], "older": found.older})
 
 
 # --- what is done ---

@@ -76,6 +76,8 @@ def _links() -> tuple[Link, ...]:
         pages = pages[-1:]
     if visitor().may(Act.MANAGE):
         pages = (*pages[:-1], ("People", "people.show"), pages[-1])
+    if visitor().may(Act.AUDIT):
+        pages = (*pages[:-1], ("Audit", "audit.show"), pages[-1])
     return tuple(Link(text, url_for(endpoint), request.endpoint == endpoint) for text, endpoint in pages)
 
 

@@ -8,12 +8,12 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act
-from dashboard.core.record import Happening, HistoryRow, Remembered
+from dashboard.core.record import Happening, HistoryFilter, HistoryRow, Remembered
 from dashboard.core.record import HistoryPage as Found
 from dashboard.core.words import count, joined, span
 from dashboard.web import current
 from dashboard.web.chains import chain_views
-from dashboard.web.filters import KINDS, NAMES, Filters, read_filters
+from dashboard.web.filters import HISTORY, KINDS, Filters, read_filters
 from dashboard.web.pages import Empty, HistoryLine, HistoryPage, Link, Option, Timeline
 from dashboard.web.pieces import environment_href, migration_href, moment_of, name_of, run_href
 from dashboard.web.security import needs
@@ -48,7 +48,7 @@ def check(name: str) -> AnyResponse:
     return redirect(url_for("history.show", environment=name, _anchor=f"chain-{name}"), 303)
 
 
-def _page(filters: Filters, known: Sequence[str], found: Found, before: str | None) -> HistoryPage:
+def _page(filters: Filters[HistoryFilter], known: Sequence[str], found: Found, before: str | None) -> HistoryPage:
     rows = tuple(lines(found.rows, current.now()))
     values, chosen = filters.values, filters.chosen
     return HistoryPage(
@@ -58,7 +58,7 @@ def _page(filters: Filters, known: Sequence[str], found: Found, before: str | No
         environments=_options(values.get("environment", ""), ((name, name) for name in known)),
         kinds=_options(values.get("kind", ""), ((kind, kind) for kind in KINDS)),
         outcomes=_options(values.get("outcome", ""), ((str(h), sign.word) for h, sign in HAPPENINGS.items())),
-        values={name: values.get(name, "") for name in NAMES},
+        values={name: values.get(name, "") for name in HISTORY.names},
         zone=filters.zone_name,
         zone_open="zone" not in chosen,
         complaints=filters.complaints,
@@ -75,7 +75,7 @@ def _page(filters: Filters, known: Sequence[str], found: Found, before: str | No
     )
 
 
-def _timeline(filters: Filters, known: Sequence[str]) -> Timeline | None:
+def _timeline(filters: Filters[HistoryFilter], known: Sequence[str]) -> Timeline | None:
     def of_days(environment: str, first: date, last: date) -> str:
         days = {"environment": environment, "from": str(first), "to": str(last), "zone": filters.zone_name}
         return _href({**filters.chosen, **days})
@@ -146,7 +146,7 @@ def _options(chosen: str, pairs: Iterable[tuple[str, str]]) -> tuple[Option, ...
     return (Option("", "all", not chosen), *(Option(value, text, value == chosen) for value, text in pairs))
 
 
-def _empty(filters: Filters, *, later: bool) -> Empty:
+def _empty(filters: Filters[HistoryFilter], *, later: bool) -> Empty:
     told = tuple(filters.told().values())
     if told:
         every = f"No entry has all of these: {joined(told)}. Take one of them away above, or clear them all."

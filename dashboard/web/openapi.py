@@ -13,6 +13,7 @@ from werkzeug.routing import Rule
 
 from dashboard import __version__
 from dashboard.core.access import Act
+from dashboard.core.audit import AuditRow
 from dashboard.core.migration import Refusal
 from dashboard.core.picture import NotReachable
 from dashboard.core.plan import Action, State
@@ -232,6 +233,7 @@ ANSWERS: dict[str, Schema] = {
     "run": _RUN,
     "events": _object({"events": _list(_EVENT), "next": _NUMBER}),
     "history": _object({"rows": _list(_object(_ROW)), "older": _MAYBE_TEXT}),
+    "audit": _object({"rows": _list(schema_of(AuditRow)), "older": _MAYBE_TEXT}),
     "apply": _object({"run_id": _TEXT, "already": _FLAG}),
     "stop": _RUN,
 }  # fmt: skip

@@ -708,6 +708,63 @@ class HistoryPage:
     empty: Empty | None
 
 
+# --- the audit ---
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One thing that somebody did. `href`: of what it was done to; `said`: how it ended, and more about it."""
+
+    sign: Sign
+    subject: str
+    href: str | None
+    said: str
+    environment: str
+    environment_href: str | None
+    who: str
+    who_href: str
+    address: str
+    when: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCheck:
+    """What the last check of the audit found. `loud`: it is broken."""
+
+    sign: Sign
+    said: str
+    advice: str
+    loud: bool
+    checked: Moment
+    asked_by: str
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """The audit; for the filters see `HistoryPage`. `last`: the last check, if there was one."""
+
+    frame: Frame
+    href: str
+    summary: str
+    environments: tuple[Option, ...]
+    kinds: tuple[Option, ...]
+    deeds: tuple[Option, ...]
+    outcomes: tuple[Option, ...]
+    values: dict[str, str]
+    zone: str
+    zone_open: bool
+    complaints: tuple[str, ...]
+    chips: tuple[Link, ...]
+    exports: tuple[Link, ...]
+    rows: tuple[AuditLine, ...]
+    older_href: str | None
+    newest_href: str | None
+    empty: Empty | None
+    last: AuditCheck | None
+    check_href: str
+
+
 # --- signing in, errors ---
 
 

@@ -26,7 +26,7 @@ TOLD = [not_a_server_error, status_code_conformance, content_type_conformance, r
 
 @pytest.fixture
 def headers(services: Services) -> dict[str, str]:
-    return {"Authorization": f"Bearer {services.tokens.add('ci', ['force:*'], 'a test').token}"}
+    return {"Authorization": f"Bearer {services.tokens.add('ci', ['force:*', 'audit'], 'a test').token}"}
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """The audit, as rows: append-only, every row chained to the one before by a hash that the server computes."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.rows import class_row
 
-from dashboard.core.audit import AuditRow, Report
+from dashboard.core.audit import AuditFilter, AuditPage, AuditRow, Report
 from dashboard.core.errors import HomeNotReady
 from dashboard.core.record import ChainReport
 from dashboard.postgres.connect import Connection, one_line
@@ -77,15 +77,69 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()[:LONGEST]
 
 
-def newest(home: Connection, limit: int) -> tuple[AuditRow, ...]:
-    """The rows that were added last, newest first."""
+_COLUMNS = sql.SQL(", ").join(sql.Identifier(one.name) for one in fields(AuditRow))
+
+
+def page(home: Connection, wanted: AuditFilter, before: int | None, limit: int) -> AuditPage:
+    """Newest first; what comes in meanwhile moves nothing. `before`: the id that all of them are below."""
+    conditions = _conditions(wanted)
+    if before is not None:
+        conditions.append(sql.SQL("id < {}").format(sql.Literal(before)))
+    query = sql.SQL("SELECT {columns} FROM home.audit{where} ORDER BY id DESC LIMIT {limit}").format(
+        columns=_COLUMNS, where=_where(conditions), limit=sql.Literal(limit + 1)
+    )
     with home.cursor(row_factory=class_row(AuditRow)) as cursor:
-        cursor.execute(
-            "SELECT id, at, who, address, deed, environment, subject, outcome, detail, own_hash"
-            " FROM home.audit ORDER BY id DESC LIMIT %s",
-            (limit,),
+        found = cursor.execute(query).fetchall()
+    rows = tuple(found[:limit])
+    return AuditPage(rows, str(rows[-1].id) if len(found) > limit and rows else None)
+
+
+def extent(home: Connection, wanted: AuditFilter, limit: int) -> tuple[int, int]:
+    """How many rows there are, counted to one more than `limit`; and the id above which come rows of later."""
+    query = sql.SQL(
+        "SELECT pg_catalog.count(*), (SELECT coalesce(pg_catalog.max(id), 0) FROM home.audit)"
+        " FROM (SELECT FROM home.audit{where} LIMIT {limit}) AS found"
+    ).format(where=_where(_conditions(wanted)), limit=sql.Literal(limit + 1))
+    counted: tuple[int, int] = home.execute(query).fetchone() or (0, 0)
+    return counted
+
+
+def environments(home: Connection) -> tuple[str, ...]:
+    """Every environment that a row is about, also those that the configuration has no more."""
+    found = home.execute(
+        """
+        WITH RECURSIVE names AS (
+            SELECT pg_catalog.min(environment) AS name FROM home.audit WHERE environment > ''
+             UNION ALL
+            SELECT (SELECT pg_catalog.min(environment) FROM home.audit WHERE environment > names.name)
+              FROM names WHERE names.name IS NOT NULL
         )
-        return tuple(cursor)
+        SELECT name FROM names WHERE name IS NOT NULL
+        """  # one step into the index for each, however many rows there are
+    )
+    return tuple(name for (name,) in found)
+
+
+def _where(conditions: list[sql.Composable]) -> sql.Composable:
+    return sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("")
+
+
+def _conditions(wanted: AuditFilter) -> list[sql.Composable]:
+    tests = {
+        "environment = {}": wanted.environment,
+        "deed = {}": wanted.deed,
+        "outcome = {}": wanted.outcome,
+        "deed = ANY ({}::text[])": list(wanted.deeds) or None,
+        "pg_catalog.strpos(pg_catalog.lower(who), pg_catalog.lower({})) > 0": wanted.who,
+        "at >= {}": wanted.since,
+        "at < {}": wanted.until,
+    }
+    return [sql.SQL(test).format(sql.Literal(value)) for test, value in tests.items() if value]
+
+
+def limit_time(home: Connection, seconds: int) -> None:
+    """Of what this transaction does from here on; 0: none."""
+    home.execute("SELECT pg_catalog.set_config('statement_timeout', %s, true)", (f"{seconds}s",))
 
 
 def verify(home: Connection, kept_head: str | None = None) -> ChainReport:
