@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from dashboard.core.record import Happening
+from dashboard.core.run import Outcome
+
 NOBODY = "nobody"
 
 
@@ -27,6 +30,10 @@ class Deed(StrEnum):
     TOKEN_USED = "token used"  # noqa: S105  # the name of an act
     TOKEN_REVOKED = "token revoked"  # noqa: S105  # the name of an act
     RUN_ASKED_FOR = "run asked for"
+    RUN_STARTED = "run started"
+    RUN_TAKEN_UP = "run taken up again"
+    FILE_RUN = "file run"
+    RUN_ENDED = "run ended"
     REHEARSAL_ASKED_FOR = "rehearsal asked for"
     STOP_ASKED_FOR = "stop asked for"
     REFUSED = "refused"
@@ -53,11 +60,21 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
         Deed.LINK_MADE,
     ),
     "tokens": (Deed.TOKEN_MADE, Deed.TOKEN_USED, Deed.TOKEN_REVOKED),
-    "runs": (Deed.RUN_ASKED_FOR, Deed.STOP_ASKED_FOR, Deed.REHEARSAL_ASKED_FOR, Deed.RESOLVE_ASKED_FOR),
+    "runs": (
+        Deed.RUN_ASKED_FOR,
+        Deed.RUN_STARTED,
+        Deed.RUN_TAKEN_UP,
+        Deed.FILE_RUN,
+        Deed.RUN_ENDED,
+        Deed.STOP_ASKED_FOR,
+        Deed.REHEARSAL_ASKED_FOR,
+        Deed.RESOLVE_ASKED_FOR,
+    ),
     "refusals": (Deed.REFUSED, Deed.SIGN_IN_REFUSED, Deed.LINK_REFUSED),
     "the service": (Deed.AUDIT_CHECKED,),
 }
-DONE, REFUSED, ASKED, WHOLE, BROKEN = OUTCOMES = ("done", "refused", "asked", "whole", "broken")
+DONE, REFUSED, ASKED, WHOLE, BROKEN = "done", "refused", "asked", "whole", "broken"
+OUTCOMES = tuple(dict.fromkeys((DONE, ASKED, REFUSED, *map(str, Outcome), str(Happening.ADOPTED), WHOLE, BROKEN)))
 
 
 @dataclass(frozen=True, slots=True)

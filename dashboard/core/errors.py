@@ -203,6 +203,13 @@ class HomeNotReady(RungError):
 
 
 @dataclass(eq=False)
+class AuditShut(HomeNotReady):
+    """Rung's own audit cannot be written, so nothing is done: {reason}."""
+
+    advice = "Give the role that Rung uses in home INSERT on home.audit, and take away whatever stops rows there."
+
+
+@dataclass(eq=False)
 class EmbeddedServerFault(RungError):
     """The embedded PostgreSQL cannot be {verb}: {reason}."""
 

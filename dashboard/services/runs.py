@@ -10,7 +10,7 @@ from uuid import UUID
 
 from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.environment import Environment
-from dashboard.core.errors import RungError, UnknownEnvironment, Unreachable, Unusable
+from dashboard.core.errors import AuditShut, RungError, UnknownEnvironment, Unreachable, Unusable
 from dashboard.core.events import Event, Planned
 from dashboard.core.migration import Folder
 from dashboard.core.picture import NotReachable, Picture
@@ -22,6 +22,7 @@ from dashboard.postgres.home import runs as rows
 from dashboard.postgres.home.pool import Home
 from dashboard.postgres.home.scribe import Scribe
 from dashboard.postgres.observe import take_picture
+from dashboard.services import trail
 from dashboard.services.apply import apply
 
 if TYPE_CHECKING:
@@ -118,11 +119,15 @@ class Runs:
             asked = rows.ask_to_stop(connection, run_id, who)
             if asked is None:
                 return
+            source = Source(who, address)
+            end: tuple[Report, ...] = ()
             if asked.is_queued:
-                rows.close(connection, _stopped_before(run_id, asked.environment, who))
+                stopped = _stopped_before(run_id, asked.environment, who)
+                rows.close(connection, stopped)
                 if asked.job_id is not None:
                     queue.forget(connection, asked.job_id)
-            audit.append(connection, Report(Deed.STOP_ASKED_FOR, Source(who, address), asked.environment, run_id))
+                end = (trail.end_of(stopped, source),)
+            audit.append(connection, Report(Deed.STOP_ASKED_FOR, source, asked.environment, run_id), *end)
 
     # --- executing ---
 
@@ -151,8 +156,10 @@ class Runs:
         `leave` is asked all the time; True means that this process must end soon: the run stops at the next safe place
         and stays open, so that another worker takes it up and plans afresh from the target.
         """
-        with self._home.connection() as connection:
-            begun = rows.begin(connection, run_id)
+        try:
+            begun = self._begin(run_id)
+        except AuditShut as fault:
+            return self._refuse(run_id, fault)
         if begun is None:
             return Executed.ENDED
         _log.info("run begins", extra={"run_id": run_id, "environment": begun.environment, "attempt": begun.attempt})
@@ -163,6 +170,24 @@ class Runs:
                 scribe.flush()
                 return Executed.AGAIN
             return self._close(begun, result, scribe, leave)
+
+    def _begin(self, run_id: str) -> rows.Begun | None:
+        """What cannot be remembered does not begin."""
+        with self._home.transaction() as connection:
+            begun = rows.begin(connection, run_id)
+            if begun is not None:
+                audit.append(connection, trail.begun(begun))
+            return begun
+
+    def _refuse(self, run_id: str, fault: AuditShut) -> Executed:
+        with self._home.transaction() as connection:
+            begun = rows.begin(connection, run_id)
+            if begun is not None:
+                problem = Problem(begun.environment, str(fault), fault.advice)
+                refused = Result(run_id, begun.environment, Outcome.REFUSED, problem=problem)
+                rows.close(connection, _with_earlier_attempts(begun, refused, mirror.applied_in(connection, run_id)))
+        _log.error("run refused", extra={"run_id": run_id, "reason": str(fault)})
+        return Executed.ENDED
 
     def _apply(self, begun: rows.Begun, scribe: Scribe, leave: Callable[[], bool]) -> Result:
         """Whatever happens, a run has an end that people can read."""
@@ -190,10 +215,7 @@ class Runs:
 
     def _told_the_end(self, begun: rows.Begun, result: Result) -> bool:
         try:
-            with self._home.transaction() as connection:
-                ended = _with_earlier_attempts(begun, result, mirror.applied_in(connection, begun.run_id))
-                rows.close(connection, ended)
-                heads = _heads(connection, begun.environment)
+            ended, heads = self._write_end(begun, result)
         except RungError as fault:
             _log.warning("the end of a run waits for home", extra={"run_id": begun.run_id, "reason": str(fault)})
             time.sleep(_PAUSE)
@@ -201,6 +223,22 @@ class Runs:
         _log.info("run ended", extra={"run_id": begun.run_id, "outcome": ended.outcome.value})
         _log.info("chain heads", extra={"run_id": begun.run_id, "environment": begun.environment, **heads})
         return True
+
+    def _write_end(self, begun: rows.Begun, result: Result) -> tuple[Result, dict[str, str | None]]:
+        """What ran has run: its end is told also where the audit takes no rows any more."""
+        try:
+            return self._end(begun, result, remember=True)
+        except AuditShut as fault:
+            _log.error("the end of a run is not in the audit", extra={"run_id": begun.run_id, "reason": str(fault)})
+            return self._end(begun, result, remember=False)
+
+    def _end(self, begun: rows.Begun, result: Result, *, remember: bool) -> tuple[Result, dict[str, str | None]]:
+        with self._home.transaction() as connection:
+            ended = _with_earlier_attempts(begun, result, mirror.applied_in(connection, begun.run_id))
+            if rows.close(connection, ended) and remember:
+                hashes = rows.planned(connection, begun.run_id)
+                audit.append(connection, *trail.ended(begun, ended, mirror.of_run(connection, begun.run_id), hashes))
+            return ended, _heads(connection, begun.environment)
 
     def _environment(self, name: str) -> Environment:
         try:

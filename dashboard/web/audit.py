@@ -8,9 +8,10 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act
-from dashboard.core.audit import BROKEN, DEEDS, DONE, OUTCOMES, REFUSED, AuditFilter, AuditRow, Deed, Source
+from dashboard.core.audit import BROKEN, DEEDS, DONE, OUTCOMES, REFUSED, WHOLE, AuditFilter, AuditRow, Deed, Source
 from dashboard.core.audit import AuditPage as Found
-from dashboard.core.record import read_hash
+from dashboard.core.record import Happening, read_hash
+from dashboard.core.run import Outcome
 from dashboard.core.words import count, joined
 from dashboard.web import current
 from dashboard.web.filters import AUDIT, Filters, read_audit_filters
@@ -22,9 +23,16 @@ views = Blueprint("audit", __name__)
 
 PER_PAGE = 50
 NOTHING = Found((), None)
-_OF_RUNS = (Deed.RUN_ASKED_FOR, Deed.STOP_ASKED_FOR)
-_OF_FILES = (Deed.RESOLVE_ASKED_FOR,)
-_SIGNS = {REFUSED: ("blocked", "waiting"), BROKEN: ("failed", "danger")}
+_OF_RUNS = (Deed.RUN_ASKED_FOR, Deed.RUN_STARTED, Deed.RUN_TAKEN_UP, Deed.RUN_ENDED, Deed.STOP_ASKED_FOR)
+_OF_FILES = (Deed.RESOLVE_ASKED_FOR, Deed.FILE_RUN)
+_SIGNS = {
+    REFUSED: ("blocked", "waiting"),
+    BROKEN: ("failed", "danger"),
+    Happening.APPLIED: ("applied", "good"),
+    Outcome.FAILED: ("failed", "danger"),
+    Outcome.UNKNOWN: ("in-doubt", "danger"),
+    WHOLE: ("done", "good"),
+}
 
 
 class NoHash(BadRequest):

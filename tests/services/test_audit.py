@@ -259,7 +259,7 @@ def _by(source: Source) -> tuple[str, str]:
     return source.who, source.address
 
 
-def test_a_run_that_is_asked_for_twice_and_stopped_leaves_two_rows(audit: Audit, runs: Runs) -> None:
+def test_a_run_that_is_asked_for_twice_and_stopped_leaves_a_row_each(audit: Audit, runs: Runs) -> None:
     run_id = runs.ask("staging", ORDER, address=FROM).run_id
     assert runs.ask("staging", ORDER, address=FROM).already
     runs.ask_to_stop(run_id, "admin@example.com", address=FROM)
@@ -268,6 +268,7 @@ def test_a_run_that_is_asked_for_twice_and_stopped_leaves_two_rows(audit: Audit,
     assert told(audit) == [
         ("run asked for", LEAD, FROM, "staging", run_id, "done", "forced: agreed with Ada"),
         ("stop asked for", *_by(ADMIN), "staging", run_id, "done", ""),
+        ("run ended", *_by(ADMIN), "staging", run_id, "cancelled", f"{ADMIN.who} stopped it before a worker took it"),
     ]
 
 

@@ -1,5 +1,6 @@
 """What is done in the browser is in the audit, with the peer's address."""
 
+import re
 from typing import Any
 
 import psycopg
@@ -8,7 +9,7 @@ from flask import Flask
 
 from dashboard.bootstrap import Services
 from dashboard.core.run import Actor, ActorKind, Door, Order
-from tests.cast import Cast
+from tests.cast import Cast, words
 
 
 def test_signing_out_is_told_with_the_address_of_the_peer_and_not_with_a_claimed_one(
@@ -85,3 +86,26 @@ def test_it_stays_refused_where_the_audit_takes_no_rows(
     assert answer.status_code == 403
     assert cast.viewer.get("/environments/staging").status_code == 200
     assert refused(services) == []
+
+
+def test_nothing_is_asked_for_that_the_audit_cannot_remember_and_reading_goes_on(
+    three: tuple[str, ...], app: Flask, cast: Cast, services: Services, in_home: psycopg.Connection[Any]
+) -> None:
+    headers = {"Authorization": f"Bearer {services.tokens.add('ci', ['apply:staging'], 'a test').token}"}
+    in_home.execute("CREATE TRIGGER shut BEFORE INSERT ON home.audit EXECUTE FUNCTION home.refuse_change()")
+    here = "/environments/staging"
+    shown = re.search(r'name="digest" value="([^"]+)"', cast.operator.get(here).text)
+    assert shown
+    refused = cast.operator.post(f"{here}/apply", {"digest": shown[1], "mode": "all"}, page=here)
+    assert refused.status_code == 503
+    assert "Rung's own audit cannot be written, so nothing is done" in words(refused)
+    assert "INSERT on home.audit" in words(refused)
+    told = app.test_client().post(f"/api/v1{here}/apply", json={"digest": shown[1]}, headers=headers)
+    assert (told.status_code, told.mimetype) == (503, "application/problem+json")
+    assert "audit cannot be written" in told.text
+    for path in ("/", here, "/history", "/account"):
+        assert cast.viewer.get(path).status_code == 200
+    for path in ("status", "runs", "history", "environments/staging/plan"):
+        assert app.test_client().get(f"/api/v1/{path}", headers=headers).status_code == 200
+    assert cast.admin.get("/audit").status_code == 200
+    assert services.runs.running() == ()

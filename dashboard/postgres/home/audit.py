@@ -1,12 +1,15 @@
 """The audit, as rows: append-only, every row chained to the one before by a hash that the server computes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 
+import psycopg
 from psycopg import errors, sql
 from psycopg.rows import class_row
 
 from dashboard.core.audit import AuditFilter, AuditPage, AuditRow, Report
-from dashboard.core.errors import HomeNotReady
+from dashboard.core.errors import AuditShut
 from dashboard.core.record import ChainReport
 from dashboard.postgres.connect import Connection, one_line
 
@@ -51,12 +54,19 @@ SELECT count(*), (SELECT own_hash FROM checked ORDER BY id DESC LIMIT 1),
 """  # noqa: S608  # made of constants above
 
 
-def append(home: Connection, report: Report) -> None:
-    """Add one row: the last thing in a transaction, so that what it tells of is kept or undone together with it.
+def append(home: Connection, *reports: Report) -> None:
+    """Add rows: the last thing in a transaction, so that what they tell of is kept or undone together with them.
 
     Writers queue, and each takes its snapshot after it was let in; so no two rows follow the same one.
-    Raises HomeNotReady where home does not take it.
+    Raises AuditShut where home does not take them.
     """
+    with _shut(), home.pipeline():
+        home.execute(_QUEUE)
+        for report in reports:
+            _append(home, report)
+
+
+def _append(home: Connection, report: Report) -> None:
     values = {
         "who": report.source.who,
         "address": report.source.address,
@@ -66,11 +76,18 @@ def append(home: Connection, report: Report) -> None:
         "outcome": report.outcome,
         "detail": report.detail,
     }
+    home.execute(_APPEND.encode(), {name: _storable(value) for name, value in values.items()})
+
+
+@contextmanager
+def _shut() -> Iterator[None]:
+    """Whatever the server has against a row; that home is away, or takes no rows at all, is another matter."""
     try:
-        home.execute(_QUEUE)
-        home.execute(_APPEND.encode(), {name: _storable(value) for name, value in values.items()})
-    except errors.InsufficientPrivilege as wrong:
-        raise HomeNotReady(f"its audit cannot be written, so nothing is done ({one_line(wrong)})") from wrong  # noqa: TRY003  # one of several reasons
+        yield
+    except (psycopg.OperationalError, errors.ReadOnlySqlTransaction):
+        raise
+    except psycopg.DatabaseError as wrong:
+        raise AuditShut(one_line(wrong)) from wrong
 
 
 def _storable(text: str) -> str:

@@ -103,6 +103,12 @@ def set_planned(home: Connection, run_id: str, planned: Mapping[str, str]) -> No
     home.execute("UPDATE home.run SET planned = %s WHERE id = %s AND planned IS NULL", (Json(dict(planned)), run_id))
 
 
+def planned(home: Connection, run_id: str) -> dict[str, str]:
+    """File name -> raw hash of what the run set out to run; empty where it never got that far."""
+    row = home.execute("SELECT planned FROM home.run WHERE id = %s", (run_id,)).fetchone()
+    return (row and row[0]) or {}
+
+
 def write(home: Connection, run_id: str, attempt: int, events: Sequence[Written]) -> str | None:
     """Add events and give a sign of life; answers who asked the run to stop, if anybody. In a transaction.
 
