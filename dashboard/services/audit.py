@@ -1,15 +1,21 @@
 """The audit of the service itself: read it, check it, and add what no other service tells of by itself."""
 
+import logging
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from dashboard.core.audit import BROKEN, WHOLE, AuditFilter, AuditPage, AuditRow, Deed, Report, Source
+from dashboard.core.errors import RungError
 from dashboard.core.record import ChainReport
 from dashboard.postgres.home import audit as rows
 from dashboard.postgres.home.pool import Home
 
+STRANGERS = 20  # refusals of strangers that one process writes down in a minute
 LONGEST_CHECK = 20  # seconds that a check from a page may take; the command takes what it needs
 _EXPORTED = 1000  # rows read at a time
 _HIGHEST = 2**63 - 1
+_log = logging.getLogger("rung.audit")
 
 
 class Audit:
@@ -17,11 +23,30 @@ class Audit:
 
     def __init__(self, home: Home, environments: Sequence[str] = ()) -> None:
         self._home, self._environments = home, environments
+        self._strangers: deque[float] = deque()
 
     def write(self, report: Report) -> None:
         """Before it is done: what cannot be remembered must not happen. Raises HomeNotReady, Unreachable."""
         with self._home.transaction() as connection:
             rows.append(connection, report)
+
+    def note(self, report: Report) -> None:
+        """Where it must not stop what it tells of: a refusal stays one, and reading goes on."""
+        try:
+            self.write(report)
+        except RungError as fault:
+            _log.warning("not in the audit", extra={"deed": report.deed.value, "reason": str(fault)})
+
+    def note_stranger(self, report: Report) -> None:
+        """Of somebody whom nobody knows: so many a minute, or anybody could fill the audit. The log has the others."""
+        now = time.monotonic()
+        while self._strangers and self._strangers[0] < now - 60:
+            self._strangers.popleft()
+        if len(self._strangers) < STRANGERS:
+            self._strangers.append(now)
+            self.note(report)
+        else:
+            _log.warning("not in the audit", extra={"deed": report.deed.value, "reason": "too many strangers"})
 
     def newest(self, limit: int = 30) -> tuple[AuditRow, ...]:
         return self.page(AuditFilter(), limit=limit).rows

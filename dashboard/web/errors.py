@@ -9,8 +9,8 @@ from flask import Flask, Response, g, make_response, render_template, request, u
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from dashboard.core.access import Act, who_may
-from dashboard.core.audit import Deed, Report, Source
+from dashboard.core.access import Act, Asker, who_may
+from dashboard.core.audit import NOBODY, Deed, Report, Source
 from dashboard.core.errors import (
     ConfigurationError,
     EnvironmentFault,
@@ -23,7 +23,7 @@ from dashboard.core.errors import (
 from dashboard.web import current
 from dashboard.web.bearer import is_api
 from dashboard.web.pages import ErrorPage, Frame, Link
-from dashboard.web.security import is_fragment
+from dashboard.web.security import CrossSite, is_fragment
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ def answer_errors(app: Flask) -> None:
 
 def _of_http(problem: HTTPException) -> AnyResponse:
     code = problem.code or 500
-    if code == 403:
+    if isinstance(problem, CrossSite):
+        _remember_cross_site(problem)
+    elif code == 403:
         _remember_refusal(problem.description or "")
     own_words = problem.description if type(problem).__module__.startswith("dashboard.") else None
     text = own_words or TEXTS.get(code) or HTTPStatus(code).phrase
@@ -91,13 +93,34 @@ def _remember_refusal(why: str) -> None:
     asker = g.get("bearer") or g.get("visitor")
     if asker is None:
         return
-    source = Source(asker.who, request.remote_addr or "")
-    environment = (request.view_args or {}).get("name", "")
-    report = Report(Deed.REFUSED, source, environment, f"{request.method} {request.path}", "refused", why)
+    current.services().audit.note(_refusal(asker.who, why))
+
+
+def _remember_cross_site(problem: CrossSite) -> None:
+    """Nobody was asked for yet when it was refused; browsers mostly keep the cookie back, so many are of strangers."""
+    asker = g.get("bearer") or g.get("visitor") or _visitor()
+    audit = current.services().audit
+    said = {name: request.headers.get(name, "") for name in ("Origin", "Sec-Fetch-Site")}
+    why = "; ".join([problem.description, *(f"{name}: {value[:100]}" for name, value in said.items() if value)])
+    if asker is None:
+        audit.note_stranger(_refusal(NOBODY, why))
+    else:
+        audit.note(_refusal(asker.who, why))
+
+
+def _visitor() -> Asker | None:
+    """Whose cookie came along; coming from elsewhere does not keep a session awake."""
+    cookie = "" if is_api() else request.cookies.get(current.site().session_cookie, "")
     try:
-        current.services().audit.write(report)
-    except RungError as fault:
-        log.warning("a refusal could not be remembered: %s", fault)
+        return current.services().accounts.visitor(cookie, active=False) if cookie else None
+    except RungError:
+        return None
+
+
+def _refusal(who: str, why: str) -> Report:
+    source = Source(who, request.remote_addr or "")
+    environment = (request.view_args or {}).get("name", "")
+    return Report(Deed.REFUSED, source, environment, f"{request.method} {request.path}", "refused", why)
 
 
 def _heading(problem: RungError) -> str:

@@ -109,3 +109,50 @@ def test_nothing_is_asked_for_that_the_audit_cannot_remember_and_reading_goes_on
         assert app.test_client().get(f"/api/v1/{path}", headers=headers).status_code == 200
     assert cast.admin.get("/audit").status_code == 200
     assert services.runs.running() == ()
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, "Sec-Fetch-Site: cross-site"),
+        ({"Origin": "https://evil.example"}, "Origin: https://evil.example"),
+    ],
+)
+def test_a_form_from_another_site_starts_nothing_and_is_told_with_whose_session_it_used(
+    three: tuple[str, ...], cast: Cast, services: Services, headers: dict[str, str], told: str
+) -> None:
+    answer = cast.operator.post("/environments/staging/apply", headers=headers)
+    assert answer.status_code == 403
+    assert services.runs.running() == ()
+    ((who, address, environment, subject, outcome, detail),) = refused(services)
+    assert (who, address, environment) == (cast.operator.email, "127.0.0.1", "staging")
+    assert (subject, outcome) == ("POST /environments/staging/apply", "refused")
+    assert told in detail
+
+
+def test_a_token_of_another_session_starts_nothing_and_is_told_once(
+    three: tuple[str, ...], cast: Cast, services: Services
+) -> None:
+    form = {"csrf": cast.admin.token()}
+    assert cast.operator.client.post("/environments/staging/apply", data=form).status_code == 403
+    assert services.runs.running() == ()
+    assert [row[:3] for row in refused(services)] == [(cast.operator.email, "127.0.0.1", "staging")]
+
+
+def test_a_form_from_another_site_keeps_no_session_awake(
+    three: tuple[str, ...], cast: Cast, in_home: psycopg.Connection[Any]
+) -> None:
+    in_home.execute("UPDATE home.session SET seen_at = seen_at - interval '20 minutes'")
+    before = in_home.execute("SELECT array_agg(seen_at ORDER BY token_hash) FROM home.session").fetchone()
+    cast.operator.client.post("/environments/staging/apply", headers={"Sec-Fetch-Site": "cross-site"})
+    assert in_home.execute("SELECT array_agg(seen_at ORDER BY token_hash) FROM home.session").fetchone() == before
+
+
+def test_strangers_cannot_fill_the_audit(
+    three: tuple[str, ...], cast: Cast, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(30):
+        answer = cast.anybody.client.post("/environments/staging/apply", headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 403
+    assert [row[0] for row in refused(services)] == ["nobody"] * 20
+    assert sum("not in the audit" in record.message for record in caplog.records) == 10
