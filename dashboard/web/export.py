@@ -11,7 +11,7 @@ from typing import TypeVar
 from flask import Blueprint, Response, request
 
 from dashboard.core.access import Act
-from dashboard.core.audit import AuditFilter, AuditRow
+from dashboard.core.audit import AuditFilter, AuditRow, Deed, Report, Source
 from dashboard.core.record import HistoryFilter, HistoryRow, Remembered
 from dashboard.web import current
 from dashboard.web.filters import BadFilter, Filters, Wanted, read_audit_filters, read_filters
@@ -32,8 +32,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet may take 
 @views.get("/history.csv")
 @needs(Act.LOOK)
 def as_csv() -> Response:
-    _, rows = _asked()
-    return _csv("history", COLUMNS, map(values_of, rows))
+    filters, rows = _asked()
+    return _csv("history", filters, COLUMNS, map(values_of, rows))
 
 
 @views.get("/history.json")
@@ -46,8 +46,8 @@ def as_json() -> Response:
 @views.get("/audit.csv")
 @needs(Act.AUDIT)
 def audit_as_csv() -> Response:
-    _, rows = _audit_asked()
-    return _csv("audit", AUDIT_COLUMNS, map(audit_values_of, rows))
+    filters, rows = _audit_asked()
+    return _csv("audit", filters, AUDIT_COLUMNS, map(audit_values_of, rows))
 
 
 @views.get("/audit.json")
@@ -83,13 +83,26 @@ def _not_too_many(rows: Iterator[Row] | None) -> Iterator[Row]:
     return rows
 
 
-def _csv(record: str, columns: Sequence[str], rows: Iterable[Values]) -> Response:
+def _csv(record: str, filters: Filters[Wanted], columns: Sequence[str], rows: Iterable[Values]) -> Response:
+    _remember(record, "CSV", filters)
     return _file(csv_lines(columns, rows), "text/csv; charset=utf-8; header=present", f"rung-{record}", "csv")
 
 
 def _json(record: str, filters: Filters[Wanted], rows: Iterable[Values]) -> Response:
+    _remember(record, "JSON", filters)
     lines = json_lines(rows, filters.chosen, current.now())
     return _file(lines, "application/json; charset=utf-8", f"rung-{record}", "json")
+
+
+def _remember(record: str, ending: str, filters: Filters[Wanted]) -> None:
+    """It changes nothing, so it goes on where the audit takes no rows. HEAD takes nothing out."""
+    if request.method != "GET":
+        return
+    source = Source(current.visitor().email, request.remote_addr or "")
+    asked = "; ".join(filters.told().values()) or "all rows"
+    environment = filters.values.get("environment", "")
+    report = Report(Deed.EXPORTED, source, environment, f"{record} as {ending}", detail=asked)
+    current.services().audit.note(report)
 
 
 def _file(lines: Iterator[str], kind: str, begins: str, ending: str) -> Response:

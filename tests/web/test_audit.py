@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 
 from dashboard.bootstrap import Services
+from dashboard.core.audit import AuditFilter, Deed
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from tests.cast import Cast, words
 
@@ -156,3 +157,20 @@ def test_strangers_cannot_fill_the_audit(
         assert answer.status_code == 403
     assert [row[0] for row in refused(services)] == ["nobody"] * 20
     assert sum("not in the audit" in record.message for record in caplog.records) == 10
+
+
+def test_each_file_that_somebody_takes_out_is_told_once_with_what_was_asked_for(
+    three: tuple[str, ...], cast: Cast, services: Services, in_home: psycopg.Connection[Any]
+) -> None:
+    cast.viewer.client.head("/history.csv")
+    cast.viewer.get("/history.csv?environment=nowhere")
+    cast.viewer.get("/audit.csv")  # forbidden
+    cast.viewer.get("/history.csv?environment=staging&outcome=failed")
+    cast.admin.get("/audit.json")
+    rows = services.audit.page(AuditFilter(deed=Deed.EXPORTED)).rows
+    assert [(row.who, row.address, row.environment, row.subject, row.detail) for row in reversed(rows)] == [
+        (cast.viewer.email, "127.0.0.1", "staging", "history as CSV", "environment staging; what failed"),
+        (cast.admin.email, "127.0.0.1", "", "audit as JSON", "all rows"),
+    ]
+    in_home.execute("CREATE TRIGGER shut BEFORE INSERT ON home.audit EXECUTE FUNCTION home.refuse_change()")
+    assert cast.admin.get("/audit.csv").status_code == 200
