@@ -100,6 +100,13 @@ def build(settings: Settings) -> Services:
     return Services(settings, FolderReader(settings.migrations, settings.size_limit))
 
 
+def refuse_unsafe(settings: Settings, *, pages: bool) -> None:
+    """Call it before anything listens. Raises UnsafeConfiguration. pages: this process serves them."""
+    from dashboard.services.exposure import refuse_unsafe as refuse
+
+    refuse(settings, pages=pages)
+
+
 def prepare_home(settings: Settings) -> None:
     """Bring home's own schema up to date with our own runner. Safe when several processes start at once.
 

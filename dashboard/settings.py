@@ -28,11 +28,15 @@ _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _NAME = re.compile(r"(?!all$)[a-z][a-z0-9_-]{0,62}")  # `--env all` means every one of them
 _PASSWORD = re.compile(r"://[^/@]*:(?!\d+/)[^@]*[^@:]@|password\s*=", re.IGNORECASE)  # of a server, a key, a service
 _POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved")
-_TOP = ("migrations", "home", "public_url", "secret_key", "max_file_size", "probe_limit", "environments")
+_TOP = (
+    *("migrations", "home", "allow_plain_home", "public_url", "secret_key", "max_file_size", "probe_limit"),
+    "environments",
+)
 _SHORTEST_TOKEN = 20
 _SHORTEST_BOOTSTRAP = 16
 _LIMITS = ("stuck_sessions", "stuck_seconds")
-_OF_ENVIRONMENT = ("url", "ledger_schema", "protected", *_POLICIES, *_LIMITS)
+_SWITCHES = ("protected", "allow_plain")
+_OF_ENVIRONMENT = ("url", "ledger_schema", *_SWITCHES, *_POLICIES, *_LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Settings:
     environments: in their fixed order; never empty.
     home: address of Rung's own database; None where it is not configured, or its variable is not set.
     home_variable: the name of that variable, without the $.
+    allow_plain_home: home may be reached through an open network without encryption.
     public_url: the address people open, without a slash at the end; None: whatever address they came by.
     size_limit: bytes of one migration.
     probe_limit: bytes of the largest table that is read in full before anything runs.
@@ -59,6 +64,7 @@ class Settings:
     environments: tuple[Environment, ...]
     home: Secret | None = field(default=None, repr=False)
     home_variable: str | None = None
+    allow_plain_home: bool = False
     public_url: str | None = None
     secret_key: Secret | None = field(default=None, repr=False)
     size_limit: int = SIZE_LIMIT
@@ -106,8 +112,9 @@ def load(
         migrations=_folder(directory, variables, start, root / _text(table, "migrations", path.name, "migrations")),
         home=home,
         home_variable=home_variable,
+        allow_plain_home=_switch(table, "allow_plain_home", path.name),
         public_url=_public_url(table, variables, path.name),
-        secret_key=_secret(table, "secret_key", variables, path.name)[0],
+        secret_key=_secret({"secret_key": "$RUNG_SECRET_KEY"} | table, "secret_key", variables, path.name)[0],
         size_limit=_whole(table, "max_file_size", path.name, SIZE_LIMIT),
         probe_limit=_whole(table, "probe_limit", path.name, PROBE_LIMIT),
         environments=_environments(table, variables, path.name),
@@ -199,16 +206,14 @@ def _environment(name: str, place: int, table: object, variables: Mapping[str, s
         raise BadValue(where, "url", "left out", f'the name of a variable, such as "{_example("url", where)}"')
     policies: dict[str, Any] = {key: _policy(table, key, where) for key in _POLICIES if key in table}
     policies |= {key: _limit(table, key, where) for key in _LIMITS if key in table}
-    protected = table.get("protected", False)
-    if not isinstance(protected, bool):
-        raise BadValue(where, "protected", repr(protected), "true or false")
+    policies |= {key: _switch(table, key, where) for key in _SWITCHES}
     return Environment(
         name,
         place,
         url,
         variable,
         _text(table, "ledger_schema", where, "public"),
-        Policies(**policies, protected=protected),
+        Policies(**policies),
     )
 
 
@@ -217,6 +222,13 @@ def _policy(table: Mapping[str, Any], key: str, where: str) -> Policy:
         return Policy(table[key])
     except ValueError:
         raise BadValue(where, key, repr(table[key]), '"warn" or "refuse"') from None
+
+
+def _switch(table: Mapping[str, Any], key: str, where: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise BadValue(where, key, repr(value), "true or false")
+    return value
 
 
 def _limit(table: Mapping[str, Any], key: str, where: str) -> Any:

@@ -53,6 +53,7 @@ class Policies:
     moved: another database than the one of the last run, under the same name: restored, copied, made anew.
     stuck_sessions, stuck_seconds: while a statement waits for a lock, so many sessions may wait behind it, and none of
         them longer; beyond that it makes room, and the file is tried again.
+    allow_plain: the dashboard may reach it through an open network without encryption.
     protected: people have to type the environment's name before anything runs (web), and see a lock by its name.
 
     """
@@ -64,6 +65,7 @@ class Policies:
     stuck_sessions: int = 3
     stuck_seconds: float = 2.0
     protected: bool = False
+    allow_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

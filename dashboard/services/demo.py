@@ -17,6 +17,7 @@ from dashboard.core.migration import SIZE_LIMIT, Folder, Migration, read_migrati
 from dashboard.core.run import Actor, ActorKind, Door, Order, Outcome
 from dashboard.folder import read_folder
 from dashboard.postgres import embedded
+from dashboard.postgres.transport import DEMO
 from dashboard.services.apply import apply
 
 ENVIRONMENTS = ("local", "staging", "production")
@@ -128,7 +129,7 @@ def opened(folder: Path, *, reset: bool = False, programs: Path | None = None) -
 
 def _start(cluster: Path, programs: Path | None, *, made: bool) -> embedded.EmbeddedServer:
     try:
-        return embedded.start(cluster, programs=programs)
+        return embedded.start(cluster, settings={"cluster_name": DEMO}, programs=programs)
     except EmbeddedServerFault as fault:
         if made:
             raise

@@ -3,6 +3,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -17,6 +18,7 @@ from tests.cli.conftest import Checkout, until
 @pytest.fixture
 def at_home(checkout: Checkout, home_url: Secret) -> Checkout:
     checkout.variables["RUNG_HOME_URL"] = home_url.reveal()
+    checkout.variables["RUNG_SECRET_KEY"] = "a key of the tests, long enough to be used"
     checkout.write("001_a.sql", "CREATE TABLE a (id bigint);")
     return checkout
 
@@ -54,6 +56,29 @@ def test_a_port_that_is_taken_ends_it_and_leaves_nothing_running(at_home: Checko
         process = at_home.begin("serve", "--port", str(taken.getsockname()[1]))
         said = at_home.end(process, code=1)
     assert "the pages ended by itself" in said.err
+
+
+def test_what_is_unsafe_is_said_all_at_once_and_nothing_is_served(at_home: Checkout) -> None:
+    at_home.variables |= {"RUNG_SECRET_KEY": "hunter2hunter2", "RUNG_PUBLIC_URL": "http://rung.example.com"}
+    at_home.variables["LOCAL_URL"] = "postgresql://app:hunter2@db.example.com/app"
+    said = at_home.rung("serve", code=2)
+    assert "RUNG_SECRET_KEY has fewer than 32 characters" in said.err
+    assert "public_url is http://rung.example.com" in said.err
+    assert "the address of local ($LOCAL_URL) lets the connection to db.example.com go unencrypted" in said.err
+    assert "hunter2" not in said.err + said.out
+    assert "RUNG_SECRET_KEY" not in at_home.rung("worker", code=2).err  # it signs nothing
+
+
+def test_gunicorn_by_itself_is_told_to_halt_without_a_trace(at_home: Checkout) -> None:
+    shell = at_home.variables | {"RUNG_SECRET_KEY": "hunter2"}
+    command = (sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "dashboard.wsgi:app")
+    done = subprocess.run(
+        command, cwd=at_home.folder, env=shell, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 4
+    assert "rung: this must not be served: RUNG_SECRET_KEY has fewer than 32 characters" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

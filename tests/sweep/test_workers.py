@@ -145,7 +145,8 @@ def test_a_worker_killed_before_home_knows_what_the_target_has_is_found_out(plac
 
 def pages(place: Place, port: int) -> "subprocess.Popen[bytes]":
     options = ("--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--max-requests", "3")
-    process = place.start((sys.executable, "-m", "gunicorn", *options, "dashboard.wsgi:app"), RUNG_SECRET_KEY="k" * 64)
+    key = "a key of the tests, long enough to be used"
+    process = place.start((sys.executable, "-m", "gunicorn", *options, "dashboard.wsgi:app"), RUNG_SECRET_KEY=key)
     wait_until(lambda: get(port) == 200, 60)
     return process
 
