@@ -29,6 +29,7 @@ class Deed(StrEnum):
     TOKEN_MADE = "token made"  # noqa: S105  # the name of an act
     TOKEN_USED = "token used"  # noqa: S105  # the name of an act
     TOKEN_REVOKED = "token revoked"  # noqa: S105  # the name of an act
+    PLAN_SHOWN = "plan shown"
     RUN_ASKED_FOR = "run asked for"
     RUN_STARTED = "run started"
     RUN_TAKEN_UP = "run taken up again"
@@ -61,6 +62,7 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
         Deed.LINK_MADE,
     ),
     "tokens": (Deed.TOKEN_MADE, Deed.TOKEN_USED, Deed.TOKEN_REVOKED),
+    "plans": (Deed.PLAN_SHOWN,),
     "runs": (
         Deed.RUN_ASKED_FOR,
         Deed.RUN_STARTED,

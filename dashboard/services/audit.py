@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from dashboard.core.audit import BROKEN, WHOLE, AuditFilter, AuditPage, AuditRow, Deed, Report, Source
 from dashboard.core.errors import RungError
+from dashboard.core.plan import Plan
 from dashboard.core.record import ChainReport
+from dashboard.core.words import verdict
 from dashboard.postgres.home import audit as rows
 from dashboard.postgres.home.pool import Home
 
@@ -15,6 +17,7 @@ STRANGERS = 20  # refusals of strangers that one process writes down in a minute
 LONGEST_CHECK = 20  # seconds that a check from a page may take; the command takes what it needs
 _EXPORTED = 1000  # rows read at a time
 _HIGHEST = 2**63 - 1
+_SHOWN = 10_000  # plans of which a process knows by heart that somebody was shown them
 _log = logging.getLogger("rung.audit")
 
 
@@ -24,6 +27,7 @@ class Audit:
     def __init__(self, home: Home, environments: Sequence[str] = ()) -> None:
         self._home, self._environments = home, environments
         self._strangers: deque[float] = deque()
+        self._shown: set[tuple[str, str, str]] = set()
 
     def write(self, report: Report) -> None:
         """Before it is done: what cannot be remembered must not happen. Raises HomeNotReady, Unreachable."""
@@ -47,6 +51,25 @@ class Audit:
             self.note(report)
         else:
             _log.warning("not in the audit", extra={"deed": report.deed.value, "reason": "too many strangers"})
+
+    def plan_shown(self, source: Source, plan: Plan) -> None:
+        """Once for each person, environment and content of the plan; cheap from the second time on."""
+        key = source.who, plan.environment, plan.digest
+        if key in self._shown or not plan.steps:
+            return
+        files = ", ".join(f"{step.migration.filename} {step.migration.raw_hash[:12]}" for step in plan.steps)
+        detail = f"{verdict(plan)}: {files}"
+        try:
+            with self._home.transaction() as connection:
+                rows.append_first(
+                    connection, Report(Deed.PLAN_SHOWN, source, plan.environment, plan.digest, detail=detail)
+                )
+        except RungError as fault:
+            _log.warning("not in the audit", extra={"deed": Deed.PLAN_SHOWN.value, "reason": str(fault)})
+            return
+        if len(self._shown) >= _SHOWN:
+            self._shown.clear()
+        self._shown.add(key)
 
     def newest(self, limit: int = 30) -> tuple[AuditRow, ...]:
         return self.page(AuditFilter(), limit=limit).rows

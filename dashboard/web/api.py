@@ -17,6 +17,7 @@ from dashboard.core.progress import RunView
 from dashboard.core.record import Remembered
 from dashboard.core.run import Actor, ActorKind, Door
 from dashboard.web import current
+from dashboard.web.audit import plan_shown
 from dashboard.web.environment import ALL, FORCE, UNTIL_BLOCKED, open_run, order_of, wrong_with
 from dashboard.web.filters import AUDIT, HISTORY, read_audit_filters, read_filters
 from dashboard.web.matrix import FRESH, visible
@@ -96,7 +97,9 @@ def environments() -> Response:
 @needs(Act.LOOK)
 def plan(name: str) -> Response:
     """As `rung check --json`; the environment is asked now."""
-    return _answer(look_json(current.services().compare.look(name)))
+    look = current.services().compare.look(name)
+    plan_shown(look)
+    return _answer(look_json(look))
 
 
 @views.get("/runs")

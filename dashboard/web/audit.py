@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from dashboard.core.access import Act
 from dashboard.core.audit import BROKEN, DEEDS, DONE, OUTCOMES, REFUSED, WHOLE, AuditFilter, AuditRow, Deed, Source
 from dashboard.core.audit import AuditPage as Found
+from dashboard.core.matrix import Look
 from dashboard.core.record import Happening, read_hash
 from dashboard.core.run import Outcome
 from dashboard.core.words import count, joined
@@ -63,6 +64,13 @@ def check() -> AnyResponse:
         raise NoHash
     current.services().audit.check(Source(current.visitor().email, request.remote_addr or ""), kept)
     return redirect(url_for("audit.show", _anchor="record"), 303)
+
+
+def plan_shown(look: Look) -> None:
+    """Somebody sees what would run there."""
+    if look.plan is not None:
+        source = Source(current.asker().who, request.remote_addr or "")
+        current.services().audit.plan_shown(source, look.plan)
 
 
 def _page(filters: Filters[AuditFilter], known: Sequence[str], found: Found, before: str | None) -> AuditPage:

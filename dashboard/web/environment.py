@@ -19,6 +19,7 @@ from dashboard.core.words import count, obstacle, passed, verdict
 from dashboard.services.resolve import Wanted
 from dashboard.services.resolve import resolve as write_down
 from dashboard.web import current
+from dashboard.web.audit import plan_shown
 from dashboard.web.cases import Typed, cases_of
 from dashboard.web.matrix import FRESH
 from dashboard.web.pages import CaseView, Choice, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
@@ -176,6 +177,7 @@ def _typed(form: Mapping[str, str]) -> Typed:
 
 
 def _page(look: Look, message: str | None = None, typed: Typed | None = None) -> EnvironmentPage:
+    plan_shown(look)
     name = look.environment.name
     runs, running = current.services().runs, open_run(name)
     newest = [run for run in runs.newest(name, RUNS + 1) if run.state is RunState.ENDED][:RUNS]

@@ -77,7 +77,7 @@ def _of_ours(problem: RungError) -> AnyResponse:
     if isinstance(problem, NotAllowed):
         _remember_refusal(str(problem))
         if is_api():
-            return _page(code, f"{problem}.", "Make a token with a scope for it: `rung token add`.")
+            return _page(code, str(problem), "Make a token with a scope for it: `rung token add`.")
         act = next((act for act in Act if problem.what.startswith(str(act))), Act.LOOK)
         able = who_may(act)
         if g.visitor.role is None:

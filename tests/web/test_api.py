@@ -317,7 +317,7 @@ def examples() -> list[list[str]]:
 
 
 def test_every_example_of_the_page_works(three: tuple[str, ...], ask: Ask, app: Flask, services: Services) -> None:
-    known = {"$RUNG": "", "$TOKEN": services.tokens.add("ci", ["apply:staging"], "a test").token}
+    known = {"$RUNG": "", "$TOKEN": services.tokens.add("ci", ["apply:staging", "audit"], "a test").token}
     known["$DIGEST"] = digest(ask)
     asked = set()
     for words in examples():

@@ -1,16 +1,23 @@
 """What is done in the browser is in the audit, with the peer's address."""
 
+import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from flask import Flask
 
-from dashboard.bootstrap import Services
+from dashboard.bootstrap import Services, build
 from dashboard.core.audit import AuditFilter, Deed
 from dashboard.core.run import Actor, ActorKind, Door, Order
+from dashboard.web import create_app
 from tests.cast import Cast, words
+from tests.conftest import Write
+from tests.web.conftest import FILES
+
+TEXT_HASH = hashlib.sha256(FILES["005_create_tasks.sql"].encode()).hexdigest()
 
 
 def test_signing_out_is_told_with_the_address_of_the_peer_and_not_with_a_claimed_one(
@@ -174,3 +181,47 @@ def test_each_file_that_somebody_takes_out_is_told_once_with_what_was_asked_for(
     ]
     in_home.execute("CREATE TRIGGER shut BEFORE INSERT ON home.audit EXECUTE FUNCTION home.refuse_change()")
     assert cast.admin.get("/audit.csv").status_code == 200
+
+
+def test_a_plan_that_somebody_sees_is_told_once_until_it_is_another(
+    three: tuple[str, ...], app: Flask, cast: Cast, services: Services, folder_path: Path, write: Write
+) -> None:
+    def rows() -> list[tuple[str, ...]]:
+        found = reversed(services.audit.page(AuditFilter(deed=Deed.PLAN_SHOWN)).rows)
+        return [(row.who, row.environment, row.subject, row.detail.partition(":")[0]) for row in found]
+
+    def digest() -> str:
+        return services.compare.look("staging").plan.digest  # type: ignore[union-attr]  # it is reachable
+
+    here, first = "/environments/staging", digest()
+    for person in (cast.viewer, cast.operator):
+        for path in (here, f"/fragments{here}", here, "/environments/local"):  # local has nothing to run
+            assert person.get(path).status_code in (200, 204)
+    other = build(services.settings)
+    anew = create_app(other).test_client()
+    anew.set_cookie("rung", cast.viewer.client.get_cookie("rung").value)  # type: ignore[union-attr]  # there is one
+    assert anew.get(here).status_code == 200  # another process
+    other.close()
+    seen = [(one.email, "staging", first, "1 pending") for one in (cast.viewer, cast.operator)]
+    assert [row[:3] for row in rows()] == [row[:3] for row in seen]
+    assert TEXT_HASH[:12] in services.audit.page(AuditFilter(deed=Deed.PLAN_SHOWN)).rows[0].detail
+    write(folder_path, "006_more.sql", "CREATE TABLE more (id int);")
+    services.compare.live()
+    cast.viewer.get(here)
+    token = services.tokens.add("ci", ["read"], "a test")
+    for _ in range(2):
+        app.test_client().get(f"/api/v1{here}/plan", headers={"Authorization": f"Bearer {token.token}"})
+    assert [row[:3] for row in rows()[2:]] == [
+        (cast.viewer.email, "staging", digest()),
+        (f"ci (token {token.id})", "staging", digest()),
+    ]
+
+
+def test_a_plan_is_shown_where_the_audit_takes_no_rows_and_told_when_it_does_again(
+    three: tuple[str, ...], cast: Cast, services: Services, in_home: psycopg.Connection[Any]
+) -> None:
+    in_home.execute("CREATE TRIGGER shut BEFORE INSERT ON home.audit EXECUTE FUNCTION home.refuse_change()")
+    assert cast.viewer.get("/environments/staging").status_code == 200
+    in_home.execute("DROP TRIGGER shut ON home.audit")
+    cast.viewer.get("/environments/staging")
+    assert len(services.audit.page(AuditFilter(deed=Deed.PLAN_SHOWN)).rows) == 1

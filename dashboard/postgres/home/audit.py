@@ -66,6 +66,20 @@ def append(home: Connection, *reports: Report) -> None:
             _append(home, report)
 
 
+def append_first(home: Connection, report: Report) -> None:
+    """Add a row, unless there is one of the same deed, person, environment and subject. Raises as `append` does."""
+    same = {"deed": report.deed.value, "who": report.source.who, "environment": report.environment}
+    with _shut():
+        home.execute(_QUEUE)  # so that no two find that they are the first
+        found = home.execute(
+            "SELECT FROM home.audit WHERE deed = %(deed)s AND who = %(who)s AND environment = %(environment)s"
+            " AND subject = %(subject)s LIMIT 1",
+            {name: _storable(value) for name, value in (same | {"subject": report.subject}).items()},
+        ).fetchone()
+    if found is None:
+        append(home, report)
+
+
 def _append(home: Connection, report: Report) -> None:
     values = {
         "who": report.source.who,
