@@ -1,10 +1,11 @@
 """Settings -> Services: the only wiring. Nothing is opened, and nothing heavy imported, before it is used."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dashboard.core.errors import NoHome
+from dashboard.core.errors import NoHome, RungError
 from dashboard.folder import FolderReader
 from dashboard.settings import Settings
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # each is imported when it is first asked for
     from dashboard.services.rehearsals import Rehearsals
     from dashboard.services.runs import Runs
     from dashboard.services.tokens import Tokens
+
+_log = logging.getLogger("rung.start")
 
 
 @dataclass(frozen=True)
@@ -117,3 +120,18 @@ def prepare_home(settings: Settings) -> None:
     from dashboard.services.prepare import prepare
 
     prepare(settings.home, settings.home_variable)
+
+
+def note_configuration(settings: Settings) -> None:
+    """Tell the audit where the configuration is not what it was at the last start.
+
+    A home that takes no rows is no reason not to start: nothing runs then, and the pages say why.
+    """
+    if settings.home is None:
+        raise NoHome("the dashboard")  # noqa: TRY003  # the one who needs it
+    from dashboard.services.configured import note
+
+    try:
+        note(settings.home, settings.home_variable, settings.environments)
+    except RungError as fault:
+        _log.warning("the configuration is not in the audit", extra={"reason": str(fault)})

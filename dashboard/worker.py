@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 
-from dashboard.bootstrap import Services, build, prepare_home
+from dashboard.bootstrap import Services, build, note_configuration, prepare_home
 from dashboard.core.errors import RungError
 from dashboard.core.progress import Pace
 from dashboard.log import set_up
@@ -22,6 +22,7 @@ def run_worker(settings: Settings, pace: Pace | None = None) -> None:
     """
     set_up()
     prepare_home(settings)
+    note_configuration(settings)
     services = build(settings)
     try:
         asyncio.run(_work(services, pace or Pace()))

@@ -58,11 +58,12 @@ class Door:
 @click.option("--no-worker", is_flag=True, help="The pages alone; `rung worker` runs elsewhere.")
 @options(json=False)
 def serve(host: str, port: int, threads: int, config: Path | None, directory: Path | None, *, no_worker: bool) -> int:
-    from dashboard.bootstrap import prepare_home, refuse_unsafe
+    from dashboard.bootstrap import note_configuration, prepare_home, refuse_unsafe
 
     settings = settings_of(config, directory)
     refuse_unsafe(settings, pages=True)
     prepare_home(settings)
+    note_configuration(settings)
     door = Door(host, port or free_port(host), threads)
     shell = child_variables(config, directory)
     return supervise(door, shell, lambda: say(f"Rung is at {door.address}"), worker=not no_worker)

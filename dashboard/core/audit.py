@@ -39,6 +39,7 @@ class Deed(StrEnum):
     STOP_ASKED_FOR = "stop asked for"
     REFUSED = "refused"
     RESOLVE_ASKED_FOR = "resolve asked for"
+    CONFIGURED = "configuration changed"
     EXPORTED = "exported"
     AUDIT_CHECKED = "audit checked"
 
@@ -74,7 +75,7 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
         Deed.RESOLVE_ASKED_FOR,
     ),
     "refusals": (Deed.REFUSED, Deed.SIGN_IN_REFUSED, Deed.LINK_REFUSED),
-    "the service": (Deed.EXPORTED, Deed.AUDIT_CHECKED),
+    "the service": (Deed.CONFIGURED, Deed.EXPORTED, Deed.AUDIT_CHECKED),
 }
 DONE, REFUSED, ASKED, WHOLE, BROKEN = "done", "refused", "asked", "whole", "broken"
 OUTCOMES = tuple(dict.fromkeys((DONE, ASKED, REFUSED, *map(str, Outcome), str(Happening.ADOPTED), WHOLE, BROKEN)))

@@ -80,6 +80,17 @@ def append_first(home: Connection, report: Report) -> None:
         append(home, report)
 
 
+def append_changed(home: Connection, report: Report) -> None:
+    """Add a row, unless the newest of the same deed has the same subject. Raises as `append` does."""
+    with _shut():
+        home.execute(_QUEUE)
+        newest = home.execute(
+            "SELECT subject FROM home.audit WHERE deed = %s ORDER BY id DESC LIMIT 1", (report.deed.value,)
+        ).fetchone()
+    if newest != (report.subject,):
+        append(home, report)
+
+
 def _append(home: Connection, report: Report) -> None:
     values = {
         "who": report.source.who,
