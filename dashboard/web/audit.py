@@ -25,6 +25,8 @@ views = Blueprint("audit", __name__)
 PER_PAGE = 50
 NOTHING = Found((), None)
 _OF_RUNS = (Deed.RUN_ASKED_FOR, Deed.RUN_STARTED, Deed.RUN_TAKEN_UP, Deed.RUN_ENDED, Deed.STOP_ASKED_FOR)
+_OF_HASHES: dict[str, str] = {Deed.PLAN_SHOWN: "plan", Deed.AUDIT_CHECKED: "head"}
+_SHORT = 12  # characters
 _OF_FILES = (Deed.RESOLVE_ASKED_FOR, Deed.FILE_RUN)
 _SIGNS = {
     REFUSED: ("blocked", "waiting"),
@@ -110,9 +112,9 @@ def _line(row: AuditRow) -> AuditLine:
     names = [one.name for one in current.services().settings.environments]
     return AuditLine(
         sign=_sign(row),
-        subject=row.subject,
+        subject=_subject(row),
         href=_href_of(row),
-        said=" · ".join(filter(None, ("" if row.outcome == DONE else row.outcome, row.detail))),
+        said=row.detail,
         environment=row.environment,
         environment_href=environment_href(row.environment) if row.environment in names else None,
         who=row.who,
@@ -125,7 +127,14 @@ def _line(row: AuditRow) -> AuditLine:
 def _sign(row: AuditRow) -> Sign:
     """Most of it is neither good nor bad."""
     name, hue = _SIGNS.get(row.outcome, ("nothing", "unknown"))
-    return Sign(name, row.deed, hue)
+    told = row.outcome == DONE or row.outcome in row.deed
+    return Sign(name, row.deed if told else f"{row.deed}: {row.outcome}", hue)
+
+
+def _subject(row: AuditRow) -> str:
+    """Of a run, a plan or a hash as much as people tell them apart by; the files have all of it."""
+    long = row.deed in _OF_RUNS or row.deed in _OF_HASHES
+    return f"{_OF_HASHES.get(row.deed, 'run')} {row.subject[:_SHORT]}" if long and row.subject else row.subject
 
 
 def _href_of(row: AuditRow) -> str | None:

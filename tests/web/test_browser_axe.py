@@ -67,8 +67,8 @@ def test_axe_finds_nothing_where_one_looks_and_decides(
 ) -> None:
     enter(Role.ADMIN)
     queued = services.runs.ask("staging", ORDER).run_id
-    decide = "/environments/production"
-    assert found(page, address, "/", decide, f"/runs/{queued}", "/migrations/004_drop_is_admin.sql", "/history") == []
+    pages = ("/", "/environments/production", f"/runs/{queued}", "/migrations/004_drop_is_admin.sql", "/history")
+    assert found(page, address, *pages, "/audit") == []
 
 
 def test_axe_finds_nothing_before_one_is_in(page: Page, address: str, cast: Cast) -> None:
@@ -90,7 +90,19 @@ def test_axe_finds_nothing_where_things_went_wrong(
     services.compare.live()
     enter(Role.ADMIN)
     pages = ("/environments/staging", f"/runs/{failed}", f"/runs/{failed}/print", "/migrations/003_broken.sql")
-    assert found(page, address, *pages, "/?only=differences", "/history?outcome=failed", "/nowhere") == []
+    assert (
+        found(
+            page,
+            address,
+            *pages,
+            "/?only=differences",
+            "/history?outcome=failed",
+            "/audit?who=no-one",
+            "/audit?kind=odd",
+            "/nowhere",
+        )
+        == []
+    )
 
 
 @pytest.mark.slow
