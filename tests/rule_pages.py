@@ -48,6 +48,8 @@ def _index() -> str:
             "What Rung says of a file before it runs it, from its text alone. Findings of the classes destructive, "
             "opaque and will fail stop a run; the others are shown. `make rules` writes these pages."
         ),
+        "",
+        "A finding that is meant is [allowed by name](../commands.md#findings-that-are-meant), in the file and with a reason.",
     ]
     for risk in RiskClass:
         named = sorted(rule.name for rule in RULES if rule.risk is risk)

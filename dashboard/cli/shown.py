@@ -116,6 +116,9 @@ def _step_lines(step: Step, *, waits: bool) -> Iterator[str]:
     for finding in step.findings:
         yield f"           line {finding.line}, {finding.risk} ({finding.rule}): {finding.what}"
         yield f"               {finding.statement}"
+        if finding.acknowledged:
+            yield f"           Allowed, because {finding.acknowledged}"
+            continue
         yield from (f"           Safer: {line}" for line in finding.safer.splitlines()[:1])
         yield from (f"                  {line}" for line in finding.safer.splitlines()[1:])
     if step.script is not None:
@@ -128,7 +131,7 @@ def _undecided(plan: Plan, step: Step) -> Iterator[str]:
         return
     for index in step.unfinished.drop:
         yield f"           drops the INVALID index {index} first, as somebody decided"
-    if not step.unusable:
+    if not step.undecided:
         return
     case = case_of_step(plan.environment, step)
     yield f"           {sentence_of(case)}"

@@ -11,7 +11,7 @@ from dashboard.core.plan import Step
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """`level`: error, warning or notice. `rule`: the finding's, or what the rows said."""
+    """`level`: error, warning or notice. `rule`: the finding's, or what the rows said. `allowed`: why it may stay."""
 
     level: str
     path: str
@@ -19,6 +19,7 @@ class Note:
     column: int | None
     rule: str
     text: str
+    allowed: str = ""
 
 
 def notes_of(look: Look, seen: Foresight | None, folder: str) -> Iterator[Note]:
@@ -47,9 +48,10 @@ def _of_step(name: str, prefix: str, step: Step) -> Iterator[Note]:
         text = f"{name}: {refused.message}. {refused.advice}"
         yield Note("error", path, refused.line or 1, refused.column, refused.code, text)
     for finding in step.findings:
-        level = "error" if finding.blocks else "warning"
-        text = f"{name}: {finding.risk}: {finding.what}\nSafer: {finding.safer}"
-        yield Note(level, path, finding.line, None, finding.rule, text)
+        level = "error" if finding.blocks else "notice" if finding.acknowledged else "warning"
+        then = f"Allowed, because {finding.acknowledged}" if finding.acknowledged else f"Safer: {finding.safer}"
+        text = f"{name}: {finding.risk}: {finding.what}\n{then}"
+        yield Note(level, path, finding.line, None, finding.rule, text, finding.acknowledged)
 
 
 def github(notes: Iterable[Note]) -> Iterator[str]:
@@ -82,4 +84,6 @@ def _result(note: Note) -> dict[str, Any]:
     region = {"startLine": note.line} | ({"startColumn": note.column} if note.column else {})
     place = {"physicalLocation": {"artifactLocation": {"uri": note.path}, "region": region}}
     level = "note" if note.level == "notice" else note.level
-    return {"ruleId": note.rule, "level": level, "message": {"text": note.text}, "locations": [place]}
+    result = {"ruleId": note.rule, "level": level, "message": {"text": note.text}, "locations": [place]}
+    allowed = [{"kind": "inSource", "status": "accepted", "justification": note.allowed}] if note.allowed else []
+    return result | ({"suppressions": allowed} if allowed else {})

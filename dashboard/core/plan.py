@@ -9,7 +9,7 @@ from enum import StrEnum
 from dashboard.core.environment import Environment, Policy
 from dashboard.core.migration import HASH_VERSION, Folder, Migration, Refusal, number_of, order_of
 from dashboard.core.picture import AppliedFile, LedgerRow, Picture, UnfinishedFile
-from dashboard.core.safety.finding import Finding, Reviewed
+from dashboard.core.safety.finding import Finding, Reviewed, RiskClass
 from dashboard.core.script import Script
 from dashboard.core.usable import notices_of, stops_of
 
@@ -63,12 +63,22 @@ class Step:
     @property
     def gated(self) -> tuple[Finding, ...]:
         """The findings that stop the run before this file, and that a reason may lift."""
-        return tuple(finding for finding in self.findings if finding.blocks)
+        return tuple(finding for finding in self.findings if finding.blocks and finding.risk is not RiskClass.WILL_FAIL)
+
+    @property
+    def failing(self) -> tuple[Finding, ...]:
+        """The findings that are certain to raise an error, which no reason changes."""
+        return tuple(finding for finding in self.findings if finding.blocks and finding.risk is RiskClass.WILL_FAIL)
+
+    @property
+    def undecided(self) -> bool:
+        """It stopped half-way, and somebody has to decide how it goes on."""
+        return self.unfinished is not None and self.action is not Action.RESUME
 
     @property
     def unusable(self) -> bool:
         """No reason helps: the file must be changed, or an interrupted statement looked at."""
-        return self.refusal is not None or (self.unfinished is not None and self.action is not Action.RESUME)
+        return self.refusal is not None or self.undecided or bool(self.failing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,9 +279,9 @@ def _step(reviewed: Reviewed, unfinished: UnfinishedFile | None) -> Step:
 def _with_blocks(entries: tuple[Entry, ...], steps: tuple[Step, ...]) -> tuple[Entry, ...]:
     """Pending files that the gate or an unusable text stops are shown as blocked, with the first reason."""
     why = {
-        step.migration.filename: step.refusal.message if step.refusal else step.gated[0].what
+        step.migration.filename: step.refusal.message if step.refusal else (*step.failing, *step.gated)[0].what
         for step in steps
-        if step.refusal or step.gated
+        if step.refusal or step.failing or step.gated
     }
     waiting = (State.PENDING, State.OUT_OF_ORDER, State.FAILED)
     return tuple(

@@ -58,6 +58,9 @@ _HARMLESS_MOST = 20  # such lines in one file; each costs one more reading
 OUTSIDE = "-- rung: no transaction"
 _DIRECTIVE = re.compile(r"(?i)\s*--\s*rung:\s*(.*?)\s*$")
 _NO_TRANSACTION = ["no", "transaction"]
+ALLOW = r"--[ \t]*rung:[ \t]*allow\b"
+"""How a line begins that is about a finding, as a pattern; see `safety.allowing`."""
+_ALLOW = re.compile(rf"\s*{ALLOW}", re.IGNORECASE)
 _COPY_IN = re.compile(r"(?:^|;)\s*copy\b[^;]{0,2000}?\bfrom\s+stdin\b[^;]{0,500};", re.IGNORECASE | re.MULTILINE)
 _PSQL_COMMAND = re.compile(r"\\\S*")
 _PSQL_VARIABLE = re.compile(r":['\"]?[A-Za-z_]")
@@ -238,10 +241,15 @@ def _asks_for_none(source: _Source) -> tuple[bool, Refusal | None]:
     for line in source.text.splitlines(keepends=True):
         if line.strip() and not line.lstrip().startswith("--"):
             break
-        said = _DIRECTIVE.match(line)
+        said = None if _ALLOW.match(line) else _DIRECTIVE.match(line)
         if said and said[1].lower().split() != _NO_TRANSACTION:
             message = f"it asks Rung for {said[1]!r}, which Rung does not know"
-            refusal = source.refuse("unknown-directive", message, f"There is one such line: {OUTSIDE}", offset)
+            refusal = source.refuse(
+                "unknown-directive",
+                message,
+                f"There are two such lines: {OUTSIDE}, and one that allows a finding.",
+                offset,
+            )
             return False, refusal
         asked, offset = asked or said is not None, offset + len(line)
     return asked, None

@@ -89,7 +89,9 @@ def obstacle(step: Step) -> str:
     """Why a run stops before this file, as the end of a sentence."""
     if step.refusal is not None:
         return step.refusal.message
-    if step.gated:
+    if step.failing and not step.undecided:
+        return f"it would fail: it {step.failing[0].what}"
+    if step.gated and not step.undecided:
         return step.gated[0].what
     return "it stopped half-way, and somebody has to decide how it goes on"
 

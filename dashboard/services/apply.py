@@ -256,6 +256,7 @@ def busy_problem(environment: str, busy: Busy) -> Problem:
     return Problem(environment, message, "Wait for it to end, or raise --lock-wait.")
 
 
+_WOULD_FAIL = "It would fail, and --force does not change that. Change the file:"
 _ON_PURPOSE = 'Run it on purpose (--force --reason "…"; in the browser: Apply past the gate)'
 
 
@@ -273,14 +274,16 @@ def _problem_of(environment: str, step: Step) -> Problem:
             column=refusal.column,
             excerpt=refusal.excerpt,
         )
-    if step.unusable and step.unfinished is not None:
+    if step.undecided:
         return _problem_of_unfinished(environment, step)
-    first = step.gated[0]
-    more = f" ({len(step.gated) - 1} more like it in this file)" if len(step.gated) > 1 else ""
+    why = step.failing or step.gated
+    first = why[0]
+    more = f" ({len(why) - 1} more like it in this file)" if len(why) > 1 else ""
+    advice = f"{_WOULD_FAIL} {first.safer}" if step.failing else f"{_ON_PURPOSE}, or change the file: {first.safer}"
     return Problem(
         environment=environment,
         message=f"{first.what}{more}",
-        advice=f"{_ON_PURPOSE}, or change the file: {first.safer}",
+        advice=advice,
         filename=migration.filename,
         line=first.line,
         excerpt=first.statement,

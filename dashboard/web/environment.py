@@ -317,7 +317,7 @@ def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
         notes.append("Runs statement by statement, outside a transaction.")
     if step.script and not step.script.statements:
         notes.append("No statement in it: it is only recorded as applied.")
-    if step.unfinished and step.unusable:
+    if step.undecided:
         notes.append("It stopped half-way, and somebody has to decide how it goes on.")
     elif entry.note and entry.state in (State.FAILED, State.OUT_OF_ORDER, State.UNFINISHED):
         notes.append(entry.note[0].upper() + entry.note[1:])
@@ -388,7 +388,7 @@ def _who_may(look: Look, visitor: Visitor) -> str | None:
     blocked = plan.first_obstacle(force=False)
     if blocked is None or plan.runnable(force=False, until_blocked=True):
         return None
-    if blocked.unfinished is not None and blocked.unusable:
+    if blocked.undecided:
         return f"Nothing runs before somebody decided about {blocked.migration.filename}."
     if blocked.unusable:
         return f"Nothing runs before {blocked.migration.filename} is put right."

@@ -156,7 +156,7 @@ class ProblemView:
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One remark of the review. `stops`: the gate stops before the file."""
+    """One remark of the review. `stops`: the gate stops before the file. `allowed`: why its author accepts it."""
 
     sign: Sign
     what: str
@@ -166,6 +166,7 @@ class FindingView:
     statement: str
     safer: str
     stops: bool
+    allowed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ def refusal_view(refusal: Refusal, environment: str) -> ProblemView:
 def finding_view(finding: Finding, filename: str) -> FindingView:
     hue = HUES[finding.risk]
     name = "blocked" if finding.blocks else "warning" if hue != "unknown" else "notice"
+    if finding.acknowledged:
+        name, hue = "notice", "unknown"
     return FindingView(
         sign=Sign(name, str(finding.risk), hue),
         what=finding.what,
@@ -98,6 +100,7 @@ def finding_view(finding: Finding, filename: str) -> FindingView:
         statement=finding.statement,
         safer=finding.safer,
         stops=finding.blocks,
+        allowed=finding.acknowledged,
     )
 
 

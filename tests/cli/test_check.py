@@ -58,6 +58,25 @@ def test_a_destructive_file_is_shown_with_everything_and_ends_with_3(one: Checko
     assert "Safer: " in said.out
 
 
+def test_a_finding_that_the_file_allows_stops_nothing_and_is_shown_and_kept(one: Checkout) -> None:
+    one.rung("migrate", code=0)
+    one.write(
+        "002_drops.sql", '-- rung: allow drop-column because "moved by 001"\nALTER TABLE a DROP COLUMN IF EXISTS was;'
+    )
+    assert "Allowed, because moved by 001" in one.rung("check", code=0).out
+    (step,) = one.rung("check", "--json", code=0).json["pending"]
+    assert [(found["rule"], found["blocks"], found["acknowledged"]) for found in step["findings"]] == [
+        ("drop-column", False, "moved by 001")
+    ]
+    assert "::notice file=migrations/002_drops.sql,line=2" in one.rung("check", "--format", "github", code=0).out
+    document = one.rung("check", "--format", "sarif", code=0).json
+    (result,) = document["runs"][0]["results"]
+    assert result["suppressions"] == [{"kind": "inSource", "status": "accepted", "justification": "moved by 001"}]
+    one.rung("migrate", code=0)
+    newest = one.rung("history", "--json", code=0).json["rows"][0]
+    assert newest["message"] == "drop-column on line 2 was allowed, because moved by 001"
+
+
 def test_a_syntax_error_is_shown_with_its_caret(one: Checkout) -> None:
     one.write("002_b.sql", "CREATE TABEL b ();")
     said = one.rung("check", code=3)

@@ -96,6 +96,17 @@ def test_what_the_gate_stops_is_not_applied_whole(three: tuple[str, ...], cast: 
     assert nothing_runs(services)
 
 
+def test_what_the_file_allows_is_shown_with_its_reason_and_applied(
+    three: tuple[str, ...], cast: Cast, services: Services, write: Write
+) -> None:
+    text = '-- rung: allow drop-table because "<b>nobody</b> reads it"\nDROP TABLE IF EXISTS legacy;'
+    write(services.settings.migrations, "006_drop.sql", text)
+    page = cast.operator.get("/environments/staging")
+    assert "Allowed, because: <b>nobody</b> reads it" in words(page)
+    assert "<b>nobody</b>" not in page.text
+    assert press(cast.operator, "staging").status_code == 303
+
+
 def test_a_protected_environment_wants_its_name_typed(three: tuple[str, ...], cast: Cast, services: Services) -> None:
     for typed in ("", "staging", "Production"):
         answer = press(cast.operator, "production", "until_blocked", confirm=typed)

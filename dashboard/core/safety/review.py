@@ -1,6 +1,6 @@
 """The review: a batch of pending migrations becomes scripts with findings, in the same order."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,7 @@ from dashboard.core.body import Body, read_body
 from dashboard.core.commands import switched_on
 from dashboard.core.migration import Migration, Refusal
 from dashboard.core.parser import SyntaxFault
+from dashboard.core.safety.allowing import acknowledge, read_allowances
 from dashboard.core.safety.batch import Batch, Key
 from dashboard.core.safety.finding import Finding, Reviewed, RiskClass
 from dashboard.core.safety.names import shown
@@ -21,6 +22,7 @@ from dashboard.core.tree import Node, first_location, walk
 Seen = set[Statement]  # the functions that were looked into for one statement
 
 _TRUSTING = frozenset({RiskClass.BLOCKING, RiskClass.BREAKING, RiskClass.WILL_FAIL})
+_RISKS = {rule.name: rule.risk for rule in (*RULES, UNREADABLE)}
 _BY_NODE: dict[str, list[Rule]] = {}
 for _rule in RULES:
     for _type in _rule.on:
@@ -55,9 +57,24 @@ def _review_file(migration: Migration, batch: Batch, committing: frozenset[str])
         return Reviewed(migration, None, _cannot_parse(migration, error))
     if isinstance(script, Refusal):
         return Reviewed(migration, None, script)
+    allowances = read_allowances(migration, script, _RISKS)
+    if isinstance(allowances, Refusal):
+        return Reviewed(migration, None, allowances)
     batch.begin_file(transactional=script.transactional)
-    found = {finding: None for statement in script.statements for finding in _judged(statement, batch)}
+    found = {
+        acknowledge(finding, allowances, statement.index): None
+        for statement in script.statements
+        for finding in _judged(statement, batch)
+    }
+    script = replace(script, notes=(*script.notes, *_allowed(found)))
     return Reviewed(migration, script, None, tuple(sorted(found, key=lambda finding: finding.line)))
+
+
+def _allowed(findings: Iterable[Finding]) -> Iterator[str]:
+    """What goes into the history with the file."""
+    for finding in findings:
+        if finding.acknowledged:
+            yield f"{finding.rule} on line {finding.line} was allowed, because {finding.acknowledged}"
 
 
 def _judged(statement: Statement, batch: Batch) -> list[Finding]:

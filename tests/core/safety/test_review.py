@@ -366,7 +366,7 @@ def test_dynamic_sql_shows_its_fragments() -> None:
 )
 def test_what_gives_up_the_runs_lock_will_fail(sql: str) -> None:
     finding = one(sql)
-    assert (finding.rule, finding.risk, finding.blocks) == ("drops-runner-lock", RiskClass.WILL_FAIL, True)
+    assert (finding.rule, finding.risk, finding.blocks) == ("drops-runner-lock", RiskClass.OPAQUE, True)
 
 
 # --- Rung's own records ---

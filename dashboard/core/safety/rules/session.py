@@ -18,10 +18,13 @@ def _drops_lock(node: Node, _: Batch) -> Iterator[Remark]:
 RULES = (
     Rule(
         "drops-runner-lock",
-        RiskClass.WILL_FAIL,
+        RiskClass.OPAQUE,
         ("DiscardStmt", "FuncCall"),
         _drops_lock,
-        about="DISCARD ALL and pg_advisory_unlock_all() give up the locks that keep a second run out.",
+        about=(
+            "DISCARD ALL and pg_advisory_unlock_all() give up every lock of the session, also what others rely on. "
+            "Rung holds its own on another connection, so that a file that is forced does no harm to the run."
+        ),
         safer="Leave it out: every file starts in a clean session. A single lock goes with pg_advisory_unlock(key).",
     ),
 )
