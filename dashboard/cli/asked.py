@@ -16,6 +16,7 @@ from dashboard.cli.codes import code_of
 from dashboard.cli.shown import error_json, say_json
 from dashboard.core.environment import Environment
 from dashboard.core.errors import BadValue, MissingVariable, RungError, UnreadableConfiguration
+from dashboard.core.record import read_hash
 from dashboard.core.run import Actor, ActorKind, Door
 from dashboard.settings import FILE, Settings, find, load
 
@@ -57,6 +58,14 @@ def _also_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return told
+
+
+def a_hash(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    """The value of an option that takes a row's hash."""
+    found = read_hash(given) if given is not None else None
+    if given is not None and found is None:
+        raise click.BadParameter("a hash has 64 digits from 0 to 9 and a to f")
+    return found
 
 
 def variables(config: Path | None) -> Mapping[str, str]:

@@ -1,12 +1,11 @@
 """`rung audit`: what was done to the service itself, and whether the record holds."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dashboard.cli.asked import options, settings_of
+from dashboard.cli.asked import a_hash, options, settings_of
 from dashboard.cli.codes import DONE, FAILED
 from dashboard.cli.shown import complain, say, say_json, table
 from dashboard.core.audit import AuditRow
@@ -27,16 +26,10 @@ def _audit(config: Path | None, directory: Path | None) -> "Audit":
     return build(settings_of(config, directory)).audit
 
 
-def _hash(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
-    if given is None or re.fullmatch(r"[0-9a-f]{64}", given.strip().lower()):
-        return given and given.strip().lower()
-    raise click.BadParameter("a hash has 64 digits from 0 to 9 and a to f")
-
-
 @audit.command(help="Check the chain of hashes; names the first row that does not hold, and exits with 1.")
 @options()
 @click.option(
-    "--head", "kept", metavar="HASH", callback=_hash,
+    "--head", "kept", metavar="HASH", callback=a_hash,
     help="A hash that an earlier check printed, or the log of a run: some row must have it, or rows were cut off.",
 )  # fmt: skip
 def verify(config: Path | None, directory: Path | None, kept: str | None, *, as_json: bool) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dashboard.cli.asked import chosen, options, services_of, settings_of
+from dashboard.cli.asked import a_hash, chosen, options, services_of, settings_of
 from dashboard.cli.codes import DONE, FAILED
 from dashboard.cli.shown import complain, say, say_json, table
 from dashboard.core.record import Happening, HistoryRow
@@ -19,18 +19,32 @@ _ENV = "The environment; local, or else the first one, if it is left out."
     "--limit", type=click.IntRange(min=1, max=10_000), default=30, show_default=True, metavar="N", help="Rows."
 )
 @click.option("--verify", is_flag=True, help="Check the chain of hashes instead; exit with 1 when it does not hold.")
+@click.option(
+    "--head", "kept", metavar="HASH", callback=a_hash,
+    help="With --verify: a hash that an earlier check printed, or the log of a run: some row must have it.",
+)  # fmt: skip
 def history(
-    name: str | None, config: Path | None, directory: Path | None, limit: int, *, as_json: bool, verify: bool
+    name: str | None,
+    config: Path | None,
+    directory: Path | None,
+    limit: int,
+    kept: str | None,
+    *,
+    as_json: bool,
+    verify: bool,
 ) -> int:
+    if kept and not verify:
+        raise click.UsageError("--head says what --verify must find; give both.")
     settings = settings_of(config, directory)
     environment = chosen(settings, name)
     service = services_of(settings).history
     if verify:
-        report = service.verify(environment.name)
+        report = service.verify(environment.name, kept)
         if as_json:
             say_json({"environment": environment.name} | {k: getattr(report, k) for k in report.__slots__})
         else:
-            (say if report.ok else complain)(f"{environment.name}: {report.what}")
+            head = f". The newest has the hash {report.head}." if report.ok and report.head else ""
+            (say if report.ok else complain)(f"{environment.name}: {report.what}{head}")
         return DONE if report.ok else FAILED
     rows = service.live(environment.name, limit=limit)
     if as_json:

@@ -1,7 +1,7 @@
 """What `rung.history` remembers: one row per thing that was tried, and the report on its chain of hashes."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -96,6 +96,16 @@ class ChainReport:
     first_bad_id: int | None
     what: str
     head: str | None
+
+
+def cut_off(report: ChainReport, kept_head: str) -> ChainReport:
+    """What a whole chain means that lacks a row which was there when its hash was kept."""
+    missing = report.rows + 1
+    what = (
+        f"no row has the hash {kept_head}: rows from {missing} on were cut off the end,"
+        " or all of them were written anew after that hash was kept"
+    )
+    return replace(report, ok=False, first_bad_id=missing, what=what)
 
 
 @dataclass(frozen=True, slots=True)

@@ -321,6 +321,12 @@ def _whats_wrong(row: int, place: int, follows: int, sealed: int, version: int) 
     return f"row {row} stands where row {place} should: rows before it were removed or added"
 
 
+def has(connection: Connection, own_hash: str) -> bool:
+    """Whether some row has this hash."""
+    question = "SELECT FROM rung.history WHERE own_hash OPERATOR(pg_catalog.=) %s LIMIT 1"
+    return exists(connection) and connection.execute(question, (own_hash,)).fetchone() is not None
+
+
 def exists(connection: Connection) -> bool:
     """Whether this database has a history."""
     row: Any = connection.execute("SELECT pg_catalog.to_regclass('rung.history') IS NOT NULL").fetchone()

@@ -16,6 +16,7 @@ from dashboard.core.record import (
     HistoryRow,
     PastRun,
     Remembered,
+    cut_off,
 )
 from dashboard.core.safety.finding import Finding
 from dashboard.postgres import history
@@ -122,11 +123,17 @@ class HistoryService:
             newest = picture_from(connection, environment).history_id
             return _backwards(connection, newest, wanted or HistoryFilter(), limit)
 
-    def verify(self, environment_name: str) -> ChainReport:
-        """Check the chain of hashes on the environment itself. Raises what `connect` raises, EnvironmentFault."""
+    def verify(self, environment_name: str, kept_head: str | None = None) -> ChainReport:
+        """Check the chain of hashes on the environment itself. Raises what `connect` raises, EnvironmentFault.
+
+        `kept_head`: the hash of a row that must be there, as an earlier check, an export or the log told it.
+        """
         environment = self._environment(environment_name)
         with connect(environment, purpose="history check") as connection, asking(connection, environment):
-            return history.verify(connection)
+            report = history.verify(connection)
+            if not report.ok or kept_head is None or history.has(connection, kept_head):
+                return report
+            return cut_off(report, kept_head)
 
     def check(self, environment_name: str, by: str) -> None:
         """Check an environment's own rows and home's copy of them, and remember what was found.

@@ -45,6 +45,27 @@ def test_an_environment_that_does_not_answer_ends_with_4(tried: Checkout) -> Non
     assert document["exit_code"] == 4
 
 
+def test_rows_cut_off_the_end_are_found_with_a_hash_that_was_kept(tried: Checkout) -> None:
+    kept = tried.rung("history", "--verify", "--json", code=0).json["head"]
+    assert kept in tried.rung("history", "--verify", code=0).out
+    tried.rung("history", "--verify", "--head", kept.upper(), code=0)
+    tried.do(
+        "ALTER TABLE rung.history DISABLE TRIGGER ALL",
+        "DELETE FROM rung.history WHERE id = 3",
+        "ALTER TABLE rung.history ENABLE TRIGGER ALL",
+    )
+    tried.rung("history", "--verify", code=0)
+    assert "rows from 3 on were cut off" in tried.rung("history", "--verify", "--head", kept, code=1).err
+    document = tried.rung("history", "--verify", "--head", kept, "--json", code=1).json
+    assert (document["ok"], document["first_bad_id"]) == (False, 3)
+    assert "rows from 1 on" in tried.rung("history", "--env", "staging", "--verify", "--head", kept, code=1).err
+
+
+def test_a_head_that_is_none_or_without_a_check_is_refused(tried: Checkout) -> None:
+    assert "64 digits" in tried.rung("history", "--verify", "--head", "abc", code=2).err
+    assert "give both" in tried.rung("history", "--head", "0" * 64, code=2).err
+
+
 @pytest.mark.parametrize("words", [(), ("--verify",)])
 def test_a_role_that_may_not_read_it_is_told_what_to_grant(tried: Checkout, words: tuple[str, ...]) -> None:
     tried.do("CREATE ROLE reader LOGIN PASSWORD 'reads'")

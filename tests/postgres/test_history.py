@@ -86,6 +86,13 @@ def test_nothing_that_was_written_can_be_taken_back(environment: Environment, fi
         ("DELETE FROM rung.history WHERE id = 1", 2, "row 2 stands where row 1 should"),
         ("UPDATE rung.history SET chain_version = 7 WHERE id = 2", 2, "form 7"),
         (
+            """CREATE TEMP TABLE forged AS SELECT * FROM rung.history WHERE id = 5;
+            UPDATE forged SET id = 0, own_hash = 'x', previous_hash = 'y';
+            INSERT INTO rung.history SELECT * FROM forged""",
+            0,
+            "row 0 was changed",
+        ),
+        (
             "UPDATE rung.history SET id = -id WHERE id IN (2, 3); UPDATE rung.history SET id = 5 + id WHERE id < 0",
             2,
             "row 2 was changed",

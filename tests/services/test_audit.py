@@ -163,17 +163,20 @@ def test_a_chain_that_is_broken_is_named_first_whatever_head_was_kept(
 # --- it is written ---
 
 
-def test_many_writers_at_once_make_one_chain(home: Home, audit: Audit) -> None:
-    homes = [Home(home.environment.url) for _ in range(10) if home.environment.url]
+def test_fifty_writers_at_once_make_one_chain(home: Home, audit: Audit) -> None:
+    assert home.environment.url
+    homes = [Home(home.environment.url, size=10) for _ in range(5)]
+    together = threading.Barrier(50)
     wrong: list[Exception] = []
 
     def write(one: Home) -> None:
         try:
-            fill(Audit(one), 5)
+            together.wait(30)
+            fill(Audit(one), 2)
         except Exception as fault:  # noqa: BLE001  # the test looks at it
             wrong.append(fault)
 
-    threads = [threading.Thread(target=write, args=(one,)) for one in homes]
+    threads = [threading.Thread(target=write, args=(one,)) for one in homes * 10]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -182,7 +185,7 @@ def test_many_writers_at_once_make_one_chain(home: Home, audit: Audit) -> None:
         one.close()
     assert wrong == []
     report = audit.verify()
-    assert (report.ok, report.rows) == (True, 50), report.what
+    assert (report.ok, report.rows) == (True, 100), report.what
 
 
 WRITER = """

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import psycopg
 from psycopg import errors, sql
@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from dashboard.core.audit import AuditFilter, AuditPage, AuditRow, Report
 from dashboard.core.errors import AuditShut
-from dashboard.core.record import ChainReport
+from dashboard.core.record import ChainReport, cut_off
 from dashboard.postgres.connect import Connection, one_line
 
 CHAIN_VERSION = 1  # of the form that is hashed
@@ -189,12 +189,7 @@ def verify(home: Connection, kept_head: str | None = None) -> ChainReport:
     report = _verify(home)
     if not report.ok or kept_head is None or _has(home, kept_head):
         return report
-    missing = report.rows + 1
-    what = (
-        f"no row has the hash {kept_head}: rows from {missing} on were cut off the end,"
-        " or all of them were written anew after that hash was kept"
-    )
-    return replace(report, ok=False, first_bad_id=missing, what=what)
+    return cut_off(report, kept_head)
 
 
 def _has(home: Connection, own_hash: str) -> bool:
