@@ -14,11 +14,13 @@ if TYPE_CHECKING:  # each is imported when it is first asked for
     from dashboard.services.accounts import Accounts
     from dashboard.services.audit import Audit
     from dashboard.services.compare import Compare
+    from dashboard.services.foresee import Foresights
     from dashboard.services.health import Health
     from dashboard.services.history import HistoryService
     from dashboard.services.rehearsals import Rehearsals
     from dashboard.services.runs import Runs
     from dashboard.services.tokens import Tokens
+    from dashboard.services.webhooks import Webhooks
 
 _log = logging.getLogger("rung.start")
 
@@ -41,13 +43,26 @@ class Services:
         from dashboard.services.runs import Runs
 
         home = self._need_home("a run from the browser")
-        return Runs(self.settings.environments, self.folder.read, home, self.compare.look_again)
+        return Runs(self.settings.environments, self.folder.read, home, self.compare.look_again, self.webhooks)
+
+    @cached_property
+    def webhooks(self) -> "Webhooks":
+        from dashboard.services.webhooks import Webhooks
+
+        home = self._need_home("telling webhooks")
+        return Webhooks(home, self.settings.webhooks, self.settings.public_url)
 
     @cached_property
     def rehearsals(self) -> "Rehearsals":
         from dashboard.services.rehearsals import Rehearsals
 
         return Rehearsals(self._need_home("a rehearsal from the browser"), self.compare.look)
+
+    @cached_property
+    def foresights(self) -> "Foresights":
+        from dashboard.services.foresee import Foresights
+
+        return Foresights(self.settings.probe_limit)
 
     @cached_property
     def history(self) -> "HistoryService":

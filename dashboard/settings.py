@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dashboard.core.environment import Environment, Policies, Policy, Secret
 from dashboard.core.errors import (
@@ -19,7 +20,10 @@ from dashboard.core.errors import (
     UnreadableConfiguration,
     UnsafeConfiguration,
 )
+from dashboard.core.hosts import is_private
 from dashboard.core.migration import SIZE_LIMIT
+from dashboard.core.run import Outcome
+from dashboard.core.webhook import USUAL, Webhook
 
 FILE = "rung.toml"
 PROBE_LIMIT = 1_000_000_000
@@ -31,9 +35,12 @@ _POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved")
 _TOP = (
     *("migrations", "home", "allow_plain_home", "public_url", "secret_key", "max_file_size", "probe_limit"),
     "environments",
+    "webhooks",
 )
+_OF_WEBHOOK = ("url", "secret", "environments", "outcomes")
 _SHORTEST_TOKEN = 20
 _SHORTEST_BOOTSTRAP = 16
+_SHORTEST_SECRET = 24
 _LIMITS = ("stuck_sessions", "stuck_seconds")
 _SWITCHES = ("protected", "allow_plain")
 _OF_ENVIRONMENT = ("url", "ledger_schema", *_SWITCHES, *_POLICIES, *_LIMITS)
@@ -55,6 +62,7 @@ class Settings:
     size_limit: bytes of one migration.
     probe_limit: bytes of the largest table that is read in full before anything runs.
     metrics_token: what opens `/metrics`; None: nothing does.
+    webhooks: who is told how runs ended.
     bootstrap_secret: with it the first admin's account is made in the browser; None: only `rung user add` makes it.
 
     """
@@ -71,6 +79,7 @@ class Settings:
     probe_limit: int = PROBE_LIMIT
     metrics_token: Secret | None = field(default=None, repr=False)
     bootstrap_secret: Secret | None = field(default=None, repr=False)
+    webhooks: tuple[Webhook, ...] = ()
 
     def environment(self, name: str) -> Environment:
         """The environment of that name. Raises UnknownEnvironment."""
@@ -120,6 +129,7 @@ def load(
         environments=_environments(table, variables, path.name),
         metrics_token=_metrics_token(variables),
         bootstrap_secret=_bootstrap_secret(variables),
+        webhooks=_webhooks(table, list(table["environments"]), variables, path.name),
     )
 
 
@@ -215,6 +225,72 @@ def _environment(name: str, place: int, table: object, variables: Mapping[str, s
         _text(table, "ledger_schema", where, "public"),
         Policies(**policies),
     )
+
+
+def _webhooks(
+    table: Mapping[str, Any], environments: list[str], variables: Mapping[str, str], file: str
+) -> tuple[Webhook, ...]:
+    named = table.get("webhooks", [])
+    if not isinstance(named, list) or not all(isinstance(one, dict) for one in named):
+        raise BadValue(file, "webhooks", _kind(named), "tables, each under a line [[webhooks]]")
+    made = tuple(_webhook(one, environments, variables, f"{file} [[webhooks]] {n}") for n, one in enumerate(named, 1))
+    names = [one.name for one in made]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BadValue(file, "webhooks", f"two with the url ${twice}", "one table for each variable")
+    return made
+
+
+def _webhook(table: Mapping[str, Any], environments: list[str], variables: Mapping[str, str], where: str) -> Webhook:
+    _know(table, _OF_WEBHOOK, where)
+    name, url = _of_variable(table, "url", variables, where)
+    if name is None:
+        raise BadValue(where, "url", "left out", 'the name of a variable, such as "$SLACK_WEBHOOK_URL"')
+    key, secret = _of_variable(table, "secret", variables, where)
+    if url and not _can_be_told(url):
+        expected = "https://… without a user's name or a password in it; http:// only inside a private network"
+        raise BadValue(where, f"${name}", "what stands there", expected)
+    if secret and len(secret) < _SHORTEST_SECRET:
+        raise BadValue(where, f"${key}", "what stands there", f"a random text of {_SHORTEST_SECRET} characters or more")
+    return Webhook(
+        name,
+        Secret(url) if url else None,
+        _some_of(table, "environments", environments, environments, where),
+        tuple(map(Outcome, _some_of(table, "outcomes", list(Outcome), list(USUAL), where))),
+        Secret(secret) if secret else None,
+        name if not url else key if not secret else None,
+    )
+
+
+def _of_variable(
+    table: Mapping[str, Any], key: str, variables: Mapping[str, str], where: str
+) -> tuple[str | None, str | None]:
+    """A variable's name and its value: whoever knows the address may write to the channel."""
+    text = table.get(key)
+    if text is None:
+        return None, None
+    variable = _VARIABLE.fullmatch(text) if isinstance(text, str) else None
+    if variable is None:
+        example = "$SLACK_WEBHOOK_URL" if key == "url" else "$WEBHOOK_SECRET"
+        raise BadValue(where, key, "what stands there", f'the name of a variable, such as "{example}"')
+    return variable[1], variables.get(variable[1]) or None
+
+
+def _can_be_told(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, user, _port = parts.hostname or "", parts.username, parts.port
+    except ValueError:
+        return False
+    plain = parts.scheme == "http" and is_private(host)
+    return bool((parts.scheme == "https" or plain) and host and user is None and re.fullmatch(r"[!-~]+", url))
+
+
+def _some_of(table: Mapping[str, Any], key: str, known: list[str], usual: list[str], where: str) -> tuple[str, ...]:
+    named = table.get(key, usual)
+    if not isinstance(named, list) or not named or not all(one in known for one in named):
+        raise BadValue(where, key, repr(named), f"a list of some of: {', '.join(known)}")
+    return tuple(named)
 
 
 def _policy(table: Mapping[str, Any], key: str, where: str) -> Policy:

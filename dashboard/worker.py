@@ -23,6 +23,11 @@ def run_worker(settings: Settings, pace: Pace | None = None) -> None:
     set_up()
     prepare_home(settings)
     note_configuration(settings)
+    for webhook in settings.webhooks:
+        if webhook.lacks:
+            _log.warning(
+                "webhook is not used", extra={"webhook": webhook.name, "reason": f"{webhook.lacks} is not set"}
+            )
     services = build(settings)
     try:
         asyncio.run(_work(services, pace or Pace()))

@@ -14,6 +14,7 @@ from dashboard.core.errors import (
     UnsafeConfiguration,
 )
 from dashboard.core.migration import SIZE_LIMIT
+from dashboard.core.run import Outcome
 from dashboard.settings import Settings, find, load
 
 CANARY = "c4n4ry"
@@ -335,6 +336,8 @@ def test_every_key_and_variable_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
     for key in (*settings._TOP, *settings._OF_ENVIRONMENT):
         assert f"`{key}`" in page, key
+    for key in settings._OF_WEBHOOK:
+        assert f"| `{key}` |" in (Path(__file__).parents[1] / "docs" / "webhooks.md").read_text(), key
     sources = Path(settings.__file__).parent.rglob("*.py")
     code = "".join(path.read_text() for path in sources if path.parent.name in ("cli", "dashboard"))
     for variable in set(re.findall(r"\bRUNG_[A-Z_]+\b", code)):
@@ -356,3 +359,52 @@ def test_on_render_the_service_s_own_address_is_the_public_one(tmp_path: Path) -
     assert load(shell, start=tmp_path).public_url == "https://rung.onrender.com"
     said = load(shell | {"RUNG_PUBLIC_URL": "https://rung.example.com/"}, start=tmp_path)
     assert said.public_url == "https://rung.example.com"
+
+
+# --- webhooks ---
+
+HOOKED = '[environments.staging]\nurl = "$S"\n[environments.production]\nurl = "$P"\n[[webhooks]]\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('secret = "$K"', "url cannot be left out"),
+        (f'url = "https://{CANARY}.example.com/"', "the name of a variable, such as"),
+        (f'url = "$HOOK"\nsecret = "{CANARY}"', "$WEBHOOK_SECRET"),
+        ('url = "$HOOK"\nsecret = "$SHORT"', "24 characters or more"),
+        ('url = "$HOOK"\nenvironment = ["staging"]', "did you mean 'environments'"),
+        ('url = "$HOOK"\nenvironments = ["stagin"]', "some of: staging, production"),
+        ('url = "$HOOK"\noutcomes = ["success"]', "applied, nothing to do, refused"),
+        ('url = "$HOOK"\noutcomes = []', "some of"),
+        ('url = "$HOOK"\n[[webhooks]]\nurl = "$HOOK"', "two with the url $HOOK"),
+        ('url = "$PLAIN"', "http:// only inside a private network"),
+        ('url = "$NAMED"', "without a user's name"),
+        ('url = "$OTHER"', "https://"),
+        ('url = "$BROKEN"', "https://"),
+    ],
+)
+def test_a_webhook_that_cannot_be_meant_is_refused_without_its_address(tmp_path: Path, lines: str, said: str) -> None:
+    shell = {
+        "HOOK": f"https://hooks.example.com/{CANARY}",
+        "SHORT": CANARY,
+        "PLAIN": f"http://hooks.example.com/{CANARY}",
+        "NAMED": f"https://me:{CANARY}@hooks.example.com/",
+        "OTHER": f"file:///{CANARY}",
+        "BROKEN": f"https://hooks.example.com/{CANARY}\r\nX: y",
+    }
+    with pytest.raises(ConfigurationError) as refused:
+        read(tmp_path, HOOKED + lines, **shell)
+    assert said in str(refused.value)
+    assert CANARY not in str(refused.value)
+
+
+def test_a_webhook_has_its_environments_and_outcomes_and_lacks_what_is_not_set(tmp_path: Path) -> None:
+    lines = HOOKED + 'url = "$HOOK"\nsecret = "$K"\n[[webhooks]]\nurl = "$LOCAL"\nenvironments = ["production"]\n'
+    usual, second = read(tmp_path, lines, LOCAL="http://127.0.0.1:9/x").webhooks
+    assert (usual.name, usual.lacks, usual.environments) == ("HOOK", "HOOK", ("staging", "production"))
+    assert [str(one) for one in Outcome if one not in usual.outcomes] == ["nothing to do"]
+    assert (second.environments, second.lacks, second.secret) == (("production",), None, None)
+    shell = {"HOOK": "https://h.example.com", "LOCAL": "http://127.0.0.1:9/x"}
+    assert read(tmp_path, lines, **shell).webhooks[0].lacks == "K", "what is to be signed is not sent without"
+    assert read(tmp_path, lines, **shell, K="k" * 24).webhooks[0].lacks is None

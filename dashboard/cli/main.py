@@ -31,6 +31,7 @@ _COMMANDS = {
     "worker": "Execute runs asked for in the browser.",
     "user": "Let people in.",
     "token": "Let programs use the API.",
+    "webhooks": "Show who is told how runs end, and whether they heard it.",
     "audit": "Show what was done to the service itself.",
     "prepare": "Bring Rung's own database up to date.",
     "demo": "Try it with nothing installed.",

@@ -11,10 +11,12 @@ from typing import Any
 
 import click
 
+from dashboard.bootstrap import build
 from dashboard.cli.asked import chosen, options, person, settings_of
 from dashboard.cli.codes import OF_OUTCOME
-from dashboard.cli.shown import result_json, say_json, show_result
+from dashboard.cli.shown import complain, result_json, say_json, show_result
 from dashboard.cli.told import teller
+from dashboard.core.errors import RungError
 from dashboard.core.run import Actor, Order, Result
 from dashboard.settings import Settings
 
@@ -60,7 +62,19 @@ def run(settings: Settings, name: str | None, order: Order, stop: Stop, *, quiet
     environment = chosen(settings, name)
     read = FolderReader(settings.migrations, settings.size_limit).read
     with teller(environment.name, quiet=quiet) as report:
-        return apply(environment, read, order, report, stop)
+        result = apply(environment, read, order, report, stop)
+    _tell_webhooks(settings, result, order)
+    return result
+
+
+def _tell_webhooks(settings: Settings, result: Result, order: Order) -> None:
+    """The worker delivers; what goes wrong here changes nothing about the run."""
+    if not any(webhook.wants(result) for webhook in settings.webhooks):
+        return
+    try:
+        build(settings).webhooks.tell_of(result, order)
+    except RungError as fault:
+        complain(f"No webhook is told how this run ended. {fault}")
 
 
 def show(result: Result, *, as_json: bool) -> int:

@@ -40,6 +40,7 @@ class Deed(StrEnum):
     REFUSED = "refused"
     RESOLVE_ASKED_FOR = "resolve asked for"
     CONFIGURED = "configuration changed"
+    WEBHOOK_GIVEN_UP = "webhook given up"
     EXPORTED = "exported"
     AUDIT_CHECKED = "audit checked"
 
@@ -75,7 +76,7 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
         Deed.RESOLVE_ASKED_FOR,
     ),
     "refusals": (Deed.REFUSED, Deed.SIGN_IN_REFUSED, Deed.LINK_REFUSED),
-    "the service": (Deed.CONFIGURED, Deed.EXPORTED, Deed.AUDIT_CHECKED),
+    "the service": (Deed.CONFIGURED, Deed.WEBHOOK_GIVEN_UP, Deed.EXPORTED, Deed.AUDIT_CHECKED),
 }
 DONE, REFUSED, ASKED, WHOLE, BROKEN = "done", "refused", "asked", "whole", "broken"
 OUTCOMES = tuple(dict.fromkeys((DONE, ASKED, REFUSED, *map(str, Outcome), str(Happening.ADOPTED), WHOLE, BROKEN)))

@@ -10,6 +10,7 @@ from dashboard.core.estimate import Size, Speed
 from dashboard.core.events import Event
 from dashboard.core.rehearsal import Rehearsal
 from dashboard.core.run import Actor, ActorKind, Door, LockHolder, Order, Outcome, Problem, Result
+from dashboard.core.webhook import FIRST_PAUSE
 
 
 class RunState(StrEnum):
@@ -29,6 +30,7 @@ class Pace:
     heartbeat: between two signs of life. sweep: between two looks for dead workers.
     poll: between two looks for new runs, should a notification be lost.
     grace: how long a run may go on after SIGTERM before it stops at its next safe place and is left to others.
+    message: before a webhook that did not take a message is tried a second time; each later pause is longer.
 
     """
 
@@ -37,6 +39,7 @@ class Pace:
     sweep: float = 5.0
     poll: float = 5.0
     grace: float = 15.0
+    message: float = FIRST_PAUSE
 
 
 @dataclass(frozen=True, slots=True)

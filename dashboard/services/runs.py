@@ -24,6 +24,7 @@ from dashboard.postgres.home.scribe import Scribe
 from dashboard.postgres.observe import take_picture
 from dashboard.services import trail
 from dashboard.services.apply import apply
+from dashboard.services.webhooks import Webhooks
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,6 +51,7 @@ class Runs:
     """The to-do list of the workers.
 
     look_again: asks an environment and tells home what it said; must not raise.
+    webhooks: are told how runs end.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class Runs:
         read: Callable[[], Folder],
         home: Home,
         look_again: Callable[[str], object],
+        webhooks: Webhooks | None = None,
     ) -> None:
         self._environments = {environment.name: environment for environment in environments}
         self._read, self._home, self._look_again = read, home, look_again
+        self._webhooks = webhooks or Webhooks(home, ())
 
     # --- asking and watching ---
 
@@ -124,6 +128,7 @@ class Runs:
             if asked.is_queued:
                 stopped = _stopped_before(run_id, asked.environment, who)
                 rows.close(connection, stopped)
+                self._webhooks.tell(connection, stopped, asked.order)
                 if asked.job_id is not None:
                     queue.forget(connection, asked.job_id)
                 end = (trail.end_of(stopped, source),)
@@ -147,8 +152,11 @@ class Runs:
         def job(run_id: str) -> bool:
             return self.execute(run_id, leave) is Executed.ENDED
 
+        def deliver(delivery_id: str) -> float | None:
+            return self._webhooks.deliver(delivery_id, pace.message)
+
         at_once = 1 + max(2, min(6, len(self._environments)))  # of one environment only one anyway, and a rehearsal
-        await Desk(self._home.environment, job, rehearse, pace, at_once).work(told_to_end)
+        await Desk(self._home.environment, job, rehearse, deliver, pace, at_once).work(told_to_end)
 
     def execute(self, run_id: str, leave: Callable[[], bool] = stay) -> Executed:
         """Do the work of a run and close it: for the worker. A run that is over already does nothing.
@@ -185,7 +193,9 @@ class Runs:
             if begun is not None:
                 problem = Problem(begun.environment, str(fault), fault.advice)
                 refused = Result(run_id, begun.environment, Outcome.REFUSED, problem=problem)
-                rows.close(connection, _with_earlier_attempts(begun, refused, mirror.applied_in(connection, run_id)))
+                refused = _with_earlier_attempts(begun, refused, mirror.applied_in(connection, run_id))
+                if rows.close(connection, refused):
+                    self._webhooks.tell(connection, refused, begun.order)
         _log.error("run refused", extra={"run_id": run_id, "reason": str(fault)})
         return Executed.ENDED
 
@@ -235,10 +245,15 @@ class Runs:
     def _end(self, begun: rows.Begun, result: Result, *, remember: bool) -> tuple[Result, dict[str, str | None]]:
         with self._home.transaction() as connection:
             ended = _with_earlier_attempts(begun, result, mirror.applied_in(connection, begun.run_id))
-            if rows.close(connection, ended) and remember:
-                hashes = rows.planned(connection, begun.run_id)
-                audit.append(connection, *trail.ended(begun, ended, mirror.of_run(connection, begun.run_id), hashes))
+            if rows.close(connection, ended):
+                self._webhooks.tell(connection, ended, begun.order)
+                if remember:
+                    self._audit_end(connection, begun, ended)
             return ended, _heads(connection, begun.environment)
+
+    def _audit_end(self, connection: Connection, begun: rows.Begun, ended: Result) -> None:
+        kept, hashes = mirror.of_run(connection, begun.run_id), rows.planned(connection, begun.run_id)
+        audit.append(connection, *trail.ended(begun, ended, kept, hashes))
 
     def _environment(self, name: str) -> Environment:
         try:

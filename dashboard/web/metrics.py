@@ -2,7 +2,7 @@
 
 import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
@@ -68,12 +68,14 @@ class _Home(Collector):
         services = current.services()
         try:
             figures, matrix = services.health.figures(), services.compare.last_known()
+            messages = services.webhooks.counts()
         except RungError:
             yield _gauge("rung_home_up", "Whether Rung's own database answers", 0)
             return
         yield _gauge("rung_home_up", "Whether Rung's own database answers", 1)
         yield from _of_environments(matrix)
         yield from _of_runs(figures)
+        yield _of_messages(messages)
 
 
 def _gauge(name: str, help_: str, value: float) -> GaugeMetricFamily:
@@ -93,6 +95,13 @@ def _of_environments(matrix: Matrix) -> Iterator[Metric]:
             blocked.add_metric(name, column.blocked)
             seen.add_metric(name, column.taken_at.timestamp())
     yield from (behind, blocked, up, seen)
+
+
+def _of_messages(messages: Mapping[tuple[str, str], int]) -> Metric:
+    told = GaugeMetricFamily("rung_webhook_messages", "Messages about ended runs", labels=("webhook", "standing"))
+    for names, number in messages.items():
+        told.add_metric(names, number)
+    return told
 
 
 def _of_runs(figures: RunFigures) -> Iterator[Metric]:

@@ -21,6 +21,7 @@ from dashboard.postgres.connect import Connection, parameters
 from dashboard.postgres.home.pool import PATH, SCHEMA
 
 QUEUE, TASK, REHEARSE = "runs", "execute", "rehearse"
+MESSAGES, DELIVER = "messages", "deliver"
 
 Execute = Callable[[str], bool]
 """Work on the run of this id; False: it must be taken up again."""
@@ -28,11 +29,15 @@ Execute = Callable[[str], bool]
 Rehearse = Callable[[str], None]
 """Do the rehearsal of this id."""
 
+Deliver = Callable[[str], float | None]
+"""Try to deliver the message of this id: seconds until the next attempt; None: it is over."""
+
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger("rung.queue")
 _SWEEP_LOCK = 8390876205174217001  # a number of ours
 _PATIENCE = 5.0  # seconds to wait for a connection
+_MESSAGES_AT_ONCE = 3
 
 
 # --- the schema ---
@@ -65,10 +70,22 @@ def defer_rehearsal(home: Connection, rehearsal_id: str, environment: str) -> in
     return _defer(home, f"rehearsal of {environment}", REHEARSE, {"rehearsal_id": rehearsal_id})
 
 
-def _defer(home: Connection, lock: str, task: str, words: dict[str, Any], queueing_lock: str | None = None) -> int:
+def defer_delivery(home: Connection, delivery_id: str) -> int:
+    """The same for a message, in a queue of its own: receivers that do not answer hold up no run."""
+    return _defer(home, f"message {delivery_id}", DELIVER, {"delivery_id": delivery_id}, queue=MESSAGES)
+
+
+def _defer(
+    home: Connection,
+    lock: str,
+    task: str,
+    words: dict[str, Any],
+    queueing_lock: str | None = None,
+    queue: str = QUEUE,
+) -> int:
     job = jobs.Job(
         id=None,
-        queue=QUEUE,
+        queue=queue,
         lock=lock,
         queueing_lock=queueing_lock,
         task_name=task,
@@ -100,12 +117,25 @@ class _TakeUpAgain(Exception):
     """The run is not over."""
 
 
+class _NotDelivered(Exception):
+    """The next attempt is due in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class _Patience(retry.BaseRetryStrategy):
     """A job ends when its run does. Until then it is tried again, by whichever worker is free."""
 
     def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> retry.RetryDecision:
-        seconds = 1 if isinstance(exception, _TakeUpAgain) else min(60, 2**job.attempts)
-        return retry.RetryDecision(retry_in={"seconds": seconds})
+        return retry.RetryDecision(retry_in={"milliseconds": round(1000 * _seconds_until_again(exception, job))})
+
+
+def _seconds_until_again(exception: BaseException, job: jobs.Job) -> float:
+    if isinstance(exception, _NotDelivered):
+        return exception.seconds
+    return 1 if isinstance(exception, _TakeUpAgain) else min(60, 2**job.attempts)
 
 
 class _SteadyManager(manager.JobManager):
@@ -164,6 +194,7 @@ class Desk:
     home: Environment
     execute: Execute
     rehearse: Rehearse
+    deliver: Deliver
     pace: Pace
     concurrency: int
 
@@ -185,16 +216,17 @@ class Desk:
             await pool.close()
 
     async def _work(self, app: procrastinate.App, told_to_end: asyncio.Event) -> None:
-        """To cancel is not reliable: a query that is cancelled may swallow it. So the worker is asked to stop."""
+        """To cancel is not reliable: a query that is cancelled may swallow it. So the workers are asked to stop."""
         over = asyncio.Event()
         sweeping = asyncio.create_task(self._sweep_until(over, app))
-        taker = self._worker(app)
-        working = asyncio.create_task(taker.run())  # type: ignore[no-untyped-call]  # procrastinate's
+        takers = [self._worker(app, QUEUE, self.concurrency), self._worker(app, MESSAGES, _MESSAGES_AT_ONCE)]
+        working = [asyncio.create_task(taker.run()) for taker in takers]  # type: ignore[no-untyped-call]  # procrastinate's
         told = asyncio.create_task(told_to_end.wait())
         try:
-            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
-            taker.stop()  # type: ignore[no-untyped-call]  # procrastinate's
-            await working
+            await asyncio.wait({*working, told}, return_when=asyncio.FIRST_COMPLETED)
+            for taker in takers:
+                taker.stop()  # type: ignore[no-untyped-call]  # procrastinate's
+            await asyncio.gather(*working)
         finally:
             told.cancel()
             over.set()
@@ -207,7 +239,7 @@ class Desk:
             configure=_set_path,
             check=AsyncConnectionPool.check_connection,
             min_size=1,
-            max_size=self.concurrency + 4,
+            max_size=self.concurrency + _MESSAGES_AT_ONCE + 6,
             timeout=_PATIENCE,
             reconnect_timeout=2 * _PATIENCE,
             open=False,
@@ -227,19 +259,25 @@ class Desk:
         def rehearse(rehearsal_id: str) -> None:
             self.rehearse(rehearsal_id)
 
+        @app.task(name=DELIVER, queue=MESSAGES, retry=_Patience())
+        def deliver(delivery_id: str) -> None:
+            seconds = self.deliver(delivery_id)
+            if seconds is not None:
+                raise _NotDelivered(seconds)
+
         return app
 
-    def _worker(self, app: procrastinate.App) -> worker.Worker:
+    def _worker(self, app: procrastinate.App, queue: str, concurrency: int) -> worker.Worker:
         return worker.Worker(
             app,
-            queues=[QUEUE],
-            concurrency=self.concurrency,
+            queues=[queue],
+            concurrency=concurrency,
             fetch_job_polling_interval=self.pace.poll,
             abort_job_polling_interval=3600,  # we ask runs to stop ourselves
             update_heartbeat_interval=self.pace.heartbeat,
             stalled_worker_timeout=self.pace.stalled,
             install_signal_handlers=False,
-            delete_jobs="always",  # home.run remembers them
+            delete_jobs="always",  # home.run and home.delivery remember them
         )
 
     async def _sweep_until(self, over: asyncio.Event, app: procrastinate.App) -> None:
@@ -260,11 +298,11 @@ class Desk:
             row = await cursor.fetchone()
             if not row or not row[0]:
                 return
-            for job in await app.job_manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self.pace.stalled):
+            for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=self.pace.stalled):
                 await self._put_back(app, connection, job)
 
     async def _put_back(self, app: procrastinate.App, connection: AsyncConnection[Any], job: jobs.Job) -> None:
-        if job.task_name == REHEARSE:
+        if job.task_name != TASK:
             with contextlib.suppress(exceptions.ConnectorException):  # as below
                 await app.job_manager.retry_job(job)
             return

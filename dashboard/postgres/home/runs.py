@@ -57,6 +57,7 @@ class AskedToStop:
     """A run that is to stop. `is_queued`: no worker has taken it yet, so that it can be ended at once."""
 
     environment: str
+    order: Order
     job_id: int | None
     is_queued: bool
 
@@ -172,10 +173,12 @@ def ask_to_stop(home: Connection, run_id: str, who: str) -> AskedToStop | None:
     """Note who asked first; None where the run has ended, or never was."""
     row = home.execute(
         "UPDATE home.run SET stop_asked_by = coalesce(stop_asked_by, %s) WHERE id = %s AND state <> 'ended'"
-        " RETURNING environment, job_id, state",
+        " RETURNING environment, asked_for, job_id, state",
         (who, run_id),
     ).fetchone()
-    return AskedToStop(row[0], row[1], is_queued=row[2] == RunState.QUEUED) if row else None
+    if row is None:
+        return None
+    return AskedToStop(row[0], order_from_json(row[1]), row[2], is_queued=row[3] == RunState.QUEUED)
 
 
 # --- reading ---
