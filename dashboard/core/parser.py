@@ -101,6 +101,23 @@ def split_assignment(assignment: str) -> Span:
     raise SyntaxFault(_UNREADABLE)
 
 
+STRING, WORD = "string", "word"
+
+
+def words_of(text: str) -> Iterator[tuple[str, int, int]]:
+    """Each word, sign, comment and string of a text: its kind, and where it starts and ends. Raises SyntaxFault."""
+    from postgast import PgQueryError, scan
+    from postgast.pg_query_pb2 import SCONST, USCONST
+
+    try:
+        tokens = scan(text).tokens
+    except PgQueryError as error:
+        raise SyntaxFault(error.message) from None
+    ends = _in_characters(text.encode(), [(token.start, token.end - token.start) for token in tokens])
+    for token, (start, end) in zip(tokens, ends, strict=True):
+        yield STRING if token.token in (SCONST, USCONST) else WORD, start, end
+
+
 def without_literals(sql: str) -> str:
     """The text with blanks in place of strings, quoted names and comments; every other character stays in its place."""
     return _LITERAL.sub(lambda literal: " " * len(literal.group()), sql)

@@ -7,6 +7,7 @@ from typing import Any
 
 from dashboard.core.body import read_body
 from dashboard.core.commands import switched_on
+from dashboard.core.masking import masked, secrets_of, without
 from dashboard.core.migration import PLACEHOLDER, Migration, Refusal
 from dashboard.core.parser import SyntaxFault
 from dashboard.core.statement import Statement, cut, parse_fragment
@@ -72,7 +73,7 @@ class _Source:
     def __init__(self, migration: Migration) -> None:
         self.filename = migration.filename
         self.text = migration.text
-        self.places = Places(migration.text)
+        self.places = Places(masked(migration.text))
         self._mark = migration.size - len(migration.text.encode())  # the byte-order mark, where the file has one
 
     def refuse(self, code: str, message: str, advice: str, offset: int | None) -> Refusal:
@@ -115,7 +116,7 @@ class _Source:
                 return self.refuse("psql-variable", message, "Write the value itself.", offset)
         return self.refuse(
             "syntax-error",
-            fault.message,
+            without(fault.message, secrets_of(self.text)),
             "Correct the statement at the caret. Rung reads files with the grammar of PostgreSQL 18.",
             offset,
         )

@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import Any
 
 from dashboard.core.commands import command_of, runs_in_transaction
+from dashboard.core.masking import masked
 from dashboard.core.parser import Span, read_tree, split
 from dashboard.core.text import Places
 
@@ -37,8 +38,8 @@ class Statement:
 
     @property
     def in_brief(self) -> str:
-        """The statement on one line, up to its first comment, shortened to 120 characters, for people."""
-        first, *others = (line.strip() for line in self.text.lstrip()[:1000].splitlines() or [""])
+        """The statement on one line, up to its first comment, shortened to 120 characters, for people; no password."""
+        first, *others = (line.strip() for line in masked(self.text).lstrip()[:1000].splitlines() or [""])
         line = first if "--" in first else " ".join((first, *takewhile(lambda other: "--" not in other, others)))
         return line if len(line) <= 120 else line[:119] + "…"
 

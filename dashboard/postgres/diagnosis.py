@@ -1,9 +1,11 @@
 """What the server said about a file becomes a Problem: file, line, column, caret, and what to do next."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import psycopg
 
+from dashboard.core.masking import masked, secrets_of, without
 from dashboard.core.migration import Migration
 from dashboard.core.run import Problem
 from dashboard.core.script import OUTSIDE, Statement
@@ -58,11 +60,12 @@ def explain(
     environment: str, migration: Migration, statement: Statement | None, error: psycopg.Error, kept: str = NOTHING_KEPT
 ) -> Problem:
     """A Problem from the server's own words. `kept`: what of the file is in the database now, as a sentence."""
-    said = error.diag
-    message = bounded(said.message_primary or str(error).strip())
+    said, secrets = error.diag, secrets_of(migration.text)
+    message = bounded(said.message_primary or str(error).strip(), secrets)
     state = said.sqlstate
     place = _place(migration, statement, said.statement_position)
     context = f"Context: {said.context}" if said.context else ""
+    more = (bounded(text, secrets) for text in (said.message_detail or "", context))
     return Problem(
         environment=environment,
         message=message,
@@ -73,14 +76,15 @@ def explain(
         column=place[1],
         excerpt=place[2],
         sqlstate=state,
-        detail="\n".join(filter(None, map(bounded, (said.message_detail or "", context)))) or None,
-        hint=bounded(said.message_hint or "") or None,
+        detail="\n".join(filter(None, more)) or None,
+        hint=bounded(said.message_hint or "", secrets) or None,
     )
 
 
-def bounded(text: str) -> str:
-    """What the server said, cut where nobody reads on."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text):,} characters in all)"
+def bounded(text: str, secrets: Iterable[str] = ()) -> str:
+    """What the server said, without the passwords of the file, and cut where nobody reads on."""
+    shown = without(text[: 2 * _LONGEST], secrets)
+    return shown if len(text) <= _LONGEST else f"{shown[:_LONGEST]} ... ({len(text):,} characters in all)"
 
 
 def _place(
@@ -91,7 +95,7 @@ def _place(
         return None, None, ""
     if position is None:
         return statement.line, None, statement.in_brief
-    places = Places(migration.text)
+    places = Places(masked(migration.text))
     offset = statement.offset + int(position) - 1
     return places.line(offset), places.column(offset), places.excerpt(offset)
 

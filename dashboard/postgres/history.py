@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from psycopg import sql
 from psycopg.rows import class_row
 
+from dashboard.core.masking import masked
 from dashboard.core.migration import HASH_VERSION, Migration
 from dashboard.core.record import ChainReport, Happening, HistoryRow
 from dashboard.core.run import Actor, Problem
@@ -236,7 +237,7 @@ def _values(author: Author, entry: Entry) -> tuple[str | None, ...]:
             "raw_hash": migration.raw_hash,
             "normalised_hash": migration.normalised_hash,
             "hash_version": HASH_VERSION,
-            "sql_text": migration.text if entry.with_text else None,
+            "sql_text": masked(migration.text) if entry.with_text else None,
         }
     if problem is not None:
         given |= {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dashboard.core.access import Act, Visitor, who_may
+from dashboard.core.masking import masked
 from dashboard.core.matrix import Look
 from dashboard.core.plan import State
 from dashboard.core.resolving import (
@@ -53,7 +54,8 @@ def _view(case: Case, look: Look, typed: Typed, kept: Kept, *, able: bool) -> Ca
     mine = typed.filename == case.filename
     ways = tuple(_ways(case)) if able else ()
     old = _old_text(case, kept) if edited else None
-    changes = difference(old, case.migration.text) if old and case.migration else ()
+    new = masked(case.migration.text) if case.migration else None
+    changes = difference(old, new) if old and new and old != new else ()
     return CaseView(
         name=name_of(case.filename),
         href=migration_href(case.filename),
@@ -61,7 +63,7 @@ def _view(case: Case, look: Look, typed: Typed, kept: Kept, *, able: bool) -> Ca
         said=_edited_sentence(case) if edited else sentence_of(case),
         place=_place(case),
         changes=changes,
-        incomparable=_incomparable(old) if edited and not changes else None,
+        incomparable=_incomparable(old, new) if edited and not changes else None,
         ways=ways,
         instead=_instead(case, look, able=able),
         shown=case.migration.raw_hash if case.migration else "",
@@ -75,7 +77,7 @@ def _view(case: Case, look: Look, typed: Typed, kept: Kept, *, able: bool) -> Ca
 
 def _old_text(case: Case, kept: Kept) -> str | None:
     before = case.applied.raw_hash if case.applied else None
-    return kept(case.filename, before) if before else None
+    return masked(kept(case.filename, before) or "") or None if before else None
 
 
 def _edited_sentence(case: Case) -> str:
@@ -83,7 +85,9 @@ def _edited_sentence(case: Case) -> str:
     return f"Its content changed after it was applied{by}. What ran is the old text: put that back, or accept the edit."
 
 
-def _incomparable(old: str | None) -> str:
+def _incomparable(old: str | None, new: str | None) -> str:
+    if old and old == new:
+        return "Only a password in it was changed, and passwords are shown to nobody."
     if old:
         return "The file is too long to be compared here."
     return "The text that was applied is not in the history, so it cannot be compared."

@@ -8,6 +8,7 @@ from flask import Blueprint, render_template, url_for
 
 from dashboard.core.access import Act
 from dashboard.core.errors import NotFound
+from dashboard.core.masking import masked
 from dashboard.core.matrix import Look
 from dashboard.core.migration import Migration, Refusal
 from dashboard.core.plan import Entry, Step
@@ -118,7 +119,8 @@ def _stand(look: Look, entry: Entry | None) -> Stand:
 def _code(migration: Migration, step: Step | None) -> tuple[CodeLine, ...]:
     marks = {finding.line: finding_view(finding, "").sign.hue for finding in reversed(step.findings)} if step else {}
     return tuple(
-        CodeLine(number, pieces, marks.get(number, "")) for number, pieces in enumerate(coloured(migration.text), 1)
+        CodeLine(number, pieces, marks.get(number, ""))
+        for number, pieces in enumerate(coloured(masked(migration.text)), 1)
     )
 
 
