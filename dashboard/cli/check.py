@@ -85,6 +85,6 @@ def _show(look: Look, seen: Foresight | None) -> None:
         complain(f"{look.environment.name}: {look.not_reachable.word}: {look.not_reachable.reason.rstrip('.')}.")
         complain(f"What to do: {look.not_reachable.advice}")
     elif look.plan:
-        show_plan(look.plan)
+        show_plan(seen.plan if seen and seen.plan else look.plan)
         if seen is not None:
             show_foresight(look.plan, seen)

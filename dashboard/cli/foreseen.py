@@ -20,12 +20,14 @@ def foreseen(settings: "Settings", look: "Look") -> "Foresight":
 
 
 def show_foresight(plan: "Plan", seen: "Foresight") -> None:
-    from dashboard.core.foresight import headline
+    from dashboard.core.foresight import headline, oldest_words
 
     say(f"{plan.environment}, asked for its rows: {headline(plan, seen)}")
     for answer in seen.answers:
         for line in _lines(answer):
             say(line)
+    if seen.oldest:
+        say(f"  note     {oldest_words(seen.oldest)}.")
 
 
 def _lines(answer: "Answer") -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dashboard.core.documents import plain, plan_json
 from dashboard.core.errors import RungError
+from dashboard.core.foresight import here_words
 from dashboard.core.plan import Plan, Step
 from dashboard.core.resolving import advice_of, case_of_step, sentence_of
 from dashboard.core.run import Outcome, Result
@@ -116,6 +117,8 @@ def _step_lines(step: Step, *, waits: bool) -> Iterator[str]:
     for finding in step.findings:
         yield f"           line {finding.line}, {finding.risk} ({finding.rule}): {finding.what}"
         yield f"               {finding.statement}"
+        if finding.here:
+            yield f"           {here_words(finding.here)}"
         if finding.acknowledged:
             yield f"           Allowed, because {finding.acknowledged}"
             continue

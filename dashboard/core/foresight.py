@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dashboard.core.plan import Plan
+from dashboard.core.estimate import amount, seconds
+from dashboard.core.events import Blocker
+from dashboard.core.plan import Action, Plan
+from dashboard.core.safety.finding import Here, RiskClass
 from dashboard.core.words import count, joined, verdict
 
 KEYS = 5  # rows that are named
@@ -47,11 +50,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Foresight:
-    """All answers of one environment. `trouble`: why it could not be asked; the plan's own verdict stands then."""
+    """All answers of one environment.
+
+    Attributes
+    ----------
+    trouble: why it could not be asked; the plan's own verdict stands then.
+    plan: the same plan, with what the catalog adds to its findings; None where nothing was asked.
+    oldest: a transaction that has been open for long: whatever needs a strong lock on its tables waits for it.
+
+    """
 
     environment: str
     answers: tuple[Answer, ...] = ()
     trouble: str = ""
+    plan: Plan | None = None
+    oldest: Blocker | None = None
 
     @property
     def failing(self) -> tuple[Answer, ...]:
@@ -64,22 +77,58 @@ class Foresight:
 
 def headline(plan: Plan, seen: Foresight) -> str:
     """The one sentence that a person reads first."""
+    plan = seen.plan or plan
+    if seen.failing and not plan.stops:
+        return _failing(plan, seen)
     if plan.stops or plan.first_obstacle(force=False):
         return verdict(plan)
-    if seen.failing:
-        first = seen.failing[0]
-        more = f", and {count(len(seen.failing) - 1, 'more reason')}" if len(seen.failing) > 1 else ""
-        return f"Will fail on {plan.environment}: {first.what} ({first.filename} line {first.line}){more}"
     if seen.trouble:
         return f"{verdict(plan)}; the rows could not be asked: {seen.trouble}"
     if seen.unchecked:
         return f"{verdict(plan)}; {count(len(seen.unchecked), 'statement')} could not be checked against the rows"
-    return f"{verdict(plan)}, and no row stands in the way" if plan.steps else verdict(plan)
+    return _going_through(plan)
+
+
+def _failing(plan: Plan, seen: Foresight) -> str:
+    first = seen.failing[0]
+    more = f", and {count(len(seen.failing) - 1, 'more reason')}" if len(seen.failing) > 1 else ""
+    return f"Will fail on {plan.environment}: {first.what} ({first.filename} line {first.line}){more}"
+
+
+def _going_through(plan: Plan) -> str:
+    """Of a plan that nothing stops, by the rows or by the gate."""
+    findings = [finding for step in plan.steps for finding in step.findings if not finding.acknowledged]
+    slow = [one for one in findings if one.here and one.here.stops and not one.here.is_brief]
+    longest = max((one.here for one in slow if one.here), key=lambda here: here.most or 0, default=None)
+    if longest is not None:
+        span = seconds(longest.least or 0, longest.most or 0)
+        return f"Locks {longest.table} ({amount(longest.size)}) against {longest.stops} for {span}, roughly"
+    others = [one for one in findings if one.risk is not RiskClass.BLOCKING or one.here is None]
+    if others or not any(step.action is not Action.ADOPT for step in plan.steps):
+        return f"{verdict(plan)}, and no row stands in the way" if plan.steps else verdict(plan)
+    return f"Safe to apply: {count(len(plan.steps), 'file')}, brief locks only"
+
+
+def here_words(here: Here) -> str:
+    """What the catalog adds to a finding, as a sentence without its end."""
+    rows = f" in about {count(here.rows, 'row')}" if here.rows else ""
+    took = f"; that takes {seconds(here.least, here.most)}, roughly" if here.least is not None and here.most else ""
+    return f"{here.table} holds {amount(here.size)}{rows} here{took}".replace("holds empty", "is empty")
+
+
+def oldest_words(oldest: Blocker) -> str:
+    """A transaction that is in the way of everybody."""
+    return f"A transaction is open for long: {oldest}. What needs a strong lock on its tables waits until it ends"
 
 
 def counted(number: int, noun: str) -> str:
     """`1 row`, `more than 1,000 rows`."""
     return f"more than {MOST:,} {noun}s" if number > MOST else count(number, noun)
+
+
+def with_article(name: str) -> str:
+    """`an age`, `a name`, as they are said aloud."""
+    return f"{'an' if name.strip(chr(34))[:1].lower() in 'aeio' else 'a'} {name}"
 
 
 def named(keys: Sequence[str], number: int) -> str:

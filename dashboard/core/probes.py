@@ -126,6 +126,7 @@ class Probe:
     optional: the statement does nothing where the table is not there.
     unsure: earlier statements make things that its expressions may need.
     changed: for `Validated`, the tables that earlier statements make or change, by their names alone.
+    after: the tables whose rows earlier statements write, and where: triggers and cascades may reach further.
 
     """
 
@@ -139,6 +140,7 @@ class Probe:
     optional: bool = False
     unsure: bool = False
     changed: frozenset[str] = frozenset()
+    after: tuple[tuple[Table, str], ...] = ()
 
 
 def probes_of(steps: Sequence[Step]) -> tuple[Probe, ...]:
@@ -174,6 +176,7 @@ class _Batch:
         self.tables: dict[str, str] = {}
         self.columns: dict[tuple[str, str], str] = {}
         self.waiting: dict[tuple[str, str], _Asked] = {}  # constraints that were added NOT VALID
+        self.written: dict[Table, str] = {}
         self.makes = False
         self.path_set = ""
         self._place = self.file = ""
@@ -211,6 +214,7 @@ class _Batch:
 
     def _rows(self, tree: Node) -> None:
         for node in find(tree, *_WRITERS):
+            self.written.setdefault(_table(node.relation), self._place)
             if node.type == "UpdateStmt":
                 for target in node.target_list:
                     self.columns.setdefault((node.relation.relname, target.name), self._place)
@@ -237,11 +241,14 @@ class _Batch:
 
     def _CopyStmt(self, tree: Node) -> None:  # noqa: N802  # the parser's name
         if tree.relation is not None and tree.is_from:
+            self.written.setdefault(_table(tree.relation), self._place)
             self._touch(tree.relation)
 
     def _TruncateStmt(self, tree: Node) -> None:  # noqa: N802  # the parser's name
         for relation in tree.relations:
             self._touch(relation)
+        if tree.behavior == "DROP_CASCADE":
+            self.all = self.all or self._place
 
     def _DropStmt(self, tree: Node) -> None:  # noqa: N802  # the parser's name
         if tree.behavior == "DROP_CASCADE":
@@ -333,6 +340,7 @@ def _probes(asked: Iterable[_Asked], statement: Statement, batch: _Batch, table:
                 functions=tuple(tuple(call.funcname) for one in expressions for call in find(one, "FuncCall")),
                 unsure=batch.makes,
                 changed=frozenset(batch.tables) | batch.made if isinstance(look_for, Validated) else frozenset(),
+                after=tuple(batch.written.items()),
             )
 
 

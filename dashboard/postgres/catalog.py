@@ -1,4 +1,4 @@
-"""What an environment's catalog says of the tables that pending files name: in one query, read-only."""
+"""What an environment's catalog says of the tables that pending files name: in two round trips, read-only."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,18 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Json
 
+from dashboard.core.events import Blocker
 from dashboard.core.probes import Table
 from dashboard.postgres.connect import Connection, own_transaction
 
 # Names without a schema are looked for as the role's own sessions would look.
 _TABLES = """
 SELECT w.at, c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
-       c.reltuples::bigint AS rows, size.bytes,
+       c.reltuples::bigint AS rows, size.bytes, size.whole,
+       EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D')
+         OR EXISTS (SELECT FROM pg_constraint AS k WHERE k.confrelid = c.oid AND k.contype = 'f'
+                       AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd')))
+         OR EXISTS (SELECT FROM pg_rewrite AS w WHERE w.ev_class = c.oid AND c.relkind <> 'v') AS spreads,
        (SELECT coalesce(json_object_agg(a.attname, json_build_object(
                  'type', format_type(a.atttypid, a.atttypmod), 'base', b.typname, 'category', b.typcategory,
                  'oid', a.atttypid::bigint, 'required', a.attnotnull)), '{}')
@@ -51,8 +56,20 @@ SELECT w.at, c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.rel
         ORDER BY array_position(%(path)s::text[], s.nspname::text) LIMIT 1) AS c ON true
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
   JOIN LATERAL (
-       SELECT coalesce(sum(pg_relation_size(one.oid)), 0)::bigint AS bytes
+       SELECT coalesce(sum(pg_relation_size(one.oid)), 0)::bigint AS bytes,
+              coalesce(sum(pg_total_relation_size(one.oid)), 0)::bigint AS whole
          FROM (SELECT c.oid UNION SELECT part.relid FROM pg_partition_tree(c.oid) AS part) AS one) AS size ON true
+"""
+_PATH = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(true)::pg_catalog.text[]"
+_BOUNDS = "SELECT set_config('statement_timeout', '5s', true), set_config('lock_timeout', '100ms', true)"
+_LONG = 60  # seconds after which a transaction is in the way of everybody who needs a strong lock
+_OLDEST = """
+SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), coalesce(state, ''), query_start, xact_start,
+       extract(epoch FROM clock_timestamp() - xact_start)::float8
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+   AND xact_start < clock_timestamp() - make_interval(secs => %s)
+ ORDER BY xact_start LIMIT 1
 """
 _FUNCTIONS = """
 SELECT DISTINCT p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
@@ -67,7 +84,8 @@ class Known:
     Attributes
     ----------
     kind: of `pg_class.relkind`.
-    size: bytes of the heap, with all partitions.
+    size: bytes of the heap, with all partitions. whole: with TOAST and indexes.
+    spreads: whoever writes to it may change other tables, by triggers, rules, or foreign keys that cascade.
     columns, constraints, indexes: by name, as `_TABLES` writes them.
 
     """
@@ -78,6 +96,8 @@ class Known:
     kind: str
     rows: int
     size: int
+    whole: int
+    spreads: bool
     columns: dict[str, Any] = field(default_factory=dict)
     constraints: dict[str, Any] = field(default_factory=dict)
     indexes: dict[str, Any] = field(default_factory=dict)
@@ -94,32 +114,51 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """`path`: the role's own search_path, as a setting. `volatile`: functions of the users' that may do anything."""
+    """`path`: the role's own search_path, as a setting. `volatile`: functions of the users' that may do anything.
+
+    oldest: the transaction that has been open for longest, where that is long; other roles' are told to few.
+    """
 
     version: int
     path: str
     tables: dict[tuple[str, str], Known]
     volatile: frozenset[str]
+    oldest: Blocker | None = None
 
     def table(self, table: Table) -> Known | None:
         return self.tables.get((table.schema, table.name))
 
 
 def read_catalog(connection: Connection, tables: Collection[Table], functions: Collection[str]) -> Catalog:
-    """What is known of these tables; raises psycopg.Error.
+    """What is known of these tables, in two round trips; raises psycopg.Error.
 
-    The connection, from `dial`, is in a READ ONLY transaction; its role's search_path is in force no more afterwards.
+    Begins a READ ONLY transaction on the connection, which is from `dial`; what its role's search_path was is in force
+    no more afterwards.
     """
-    row = connection.execute(
-        "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(true)::pg_catalog.text[]"
-    ).fetchone()
-    setting, path = row or ("", [])
-    connection.execute(own_transaction(connection).encode())
+    with connection.pipeline():
+        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+        asked = connection.execute(_PATH)
+        connection.execute(own_transaction(connection).encode())
+        connection.execute(_BOUNDS)
+    setting, path = asked.fetchone() or ("", [])
     names = sorted({(table.schema, table.name) for table in tables})
-    found = connection.execute(_TABLES, {"wanted": _wanted(names), "path": path}).fetchall()
-    volatile = connection.execute(_FUNCTIONS, (sorted(set(functions)),)).fetchall() if functions else []
-    known = {names[at]: Known(*rest) for at, *rest in found}
-    return Catalog(connection.info.server_version, setting, known, frozenset(name for (name,) in volatile))
+    with connection.pipeline():
+        found = connection.execute(_TABLES, {"wanted": _wanted(names), "path": path})
+        volatile = connection.execute(_FUNCTIONS, (sorted(set(functions)),))
+        oldest = connection.execute(_OLDEST, (_LONG,))
+    known = {names[at]: Known(*rest) for at, *rest in found.fetchall()}
+    calls = frozenset(name for (name,) in volatile.fetchall())
+    session = oldest.fetchone()
+    return Catalog(connection.info.server_version, setting, known, calls, Blocker(*session) if session else None)
+
+
+def read_more(connection: Connection, tables: Collection[Table]) -> dict[tuple[str, str], Known]:
+    """Tables that nobody had thought of, in the same transaction, while its role's own search_path is in force."""
+    names = sorted({(table.schema, table.name) for table in tables})
+    row = connection.execute("SELECT pg_catalog.current_schemas(true)::pg_catalog.text[]").fetchone()
+    connection.execute(own_transaction(connection).encode())
+    found = connection.execute(_TABLES, {"wanted": _wanted(names), "path": row[0] if row else []}).fetchall()
+    return {names[at]: Known(*rest) for at, *rest in found}
 
 
 def _wanted(names: Sequence[tuple[str, str]]) -> Json:

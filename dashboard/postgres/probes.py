@@ -1,7 +1,7 @@
 """Asks the rows of an environment what pending statements will meet, in one transaction that cannot write."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,9 @@ from psycopg import errors, sql
 
 from dashboard.core.environment import Environment
 from dashboard.core.errors import ConnectionLost
-from dashboard.core.estimate import amount
-from dashboard.core.foresight import KEYS, MOST, Answer, Outcome, counted, named
+from dashboard.core.estimate import Size, amount
+from dashboard.core.facts import Fact, Facts
+from dashboard.core.foresight import KEYS, MOST, Answer, Outcome, counted, named, with_article
 from dashboard.core.probes import (
     Affected,
     AnyRow,
@@ -27,7 +28,7 @@ from dashboard.core.probes import (
     Violators,
 )
 from dashboard.core.safety.names import listed, shown
-from dashboard.postgres.catalog import Catalog, Known, read_catalog
+from dashboard.postgres.catalog import Catalog, Known, read_catalog, read_more
 from dashboard.postgres.connect import Connection, dial, one_line
 
 PATIENCE = 5  # seconds for one probe
@@ -40,42 +41,69 @@ _KEY_LENGTH = 60
 Condition = sql.Composable
 
 
-def ask(environment: Environment, probes: Sequence[Probe], *, size_limit: int) -> tuple[Answer, ...]:
-    """Answers in the order of the probes; questions that nobody needs to read the answer of are left out.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a database told. `answers`: in the order of the probes. `facts`: of its tables and sessions."""
 
-    Raises EnvironmentFault, MissingVariable, BadDatabaseUrl.
+    answers: tuple[Answer, ...]
+    facts: Facts
+
+
+def ask(
+    environment: Environment,
+    probes: Sequence[Probe],
+    tables: Collection[Table] = (),
+    *,
+    size_limit: int,
+    budget: float = BUDGET,
+) -> Seen:
+    """Ask the rows, and the catalog about these tables; questions that nobody needs the answer of are left out.
+
+    budget: seconds for all probes. Raises EnvironmentFault, MissingVariable, BadDatabaseUrl.
     """
-    if not probes:
-        return ()
+    if not probes and not tables:
+        return Seen((), Facts())
     with dial(environment, purpose="probes") as connection:
         try:
-            return tuple(_ask(connection, probes, size_limit))
+            return _ask(connection, probes, tables, size_limit, budget)
         except psycopg.Error as lost:
             raise ConnectionLost(environment.name, "while its rows were asked", one_line(lost)) from None
 
 
-def _ask(connection: Connection, probes: Sequence[Probe], size_limit: int) -> Iterator[Answer]:
-    connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
-    tables = {probe.table for probe in probes} | {
+def _ask(
+    connection: Connection, probes: Sequence[Probe], tables: Collection[Table], size_limit: int, budget: float
+) -> Seen:
+    asked = {probe.table for probe in probes} | {
         probe.look_for.parent for probe in probes if isinstance(probe.look_for, Orphans)
     }
+    asked |= {table for probe in probes for table, _ in probe.after}
     functions = {path[-1] for probe in probes for path in probe.functions}
-    catalog = read_catalog(connection, tables, functions)
-    connection.execute(_settings(catalog.path))
-    asker = _Asker(connection, catalog, size_limit, time.monotonic() + BUDGET)
-    for probe in probes:
-        answer = asker.answer(probe)
-        if answer is not None:
-            yield answer
+    catalog = read_catalog(connection, asked | set(tables), functions)
+    connection.execute(_settings(catalog.path, budget))
+    asker = _Asker(connection, catalog, size_limit, time.monotonic() + budget)
+    answers = tuple(filter(None, map(asker.answer, probes)))
     connection.execute("ROLLBACK")
+    return Seen(answers, _facts(catalog))
 
 
-def _settings(path: str) -> sql.Composed:
+def _facts(catalog: Catalog) -> Facts:
+    tables = {
+        written: Fact(known.schema, known.name, Size(known.size, 0, known.whole - known.size, _counted(known)))
+        for written, known in catalog.tables.items()
+    }
+    return Facts(tables, catalog.oldest)
+
+
+def _counted(known: Known) -> int | None:
+    return known.rows if known.rows >= 0 else None
+
+
+def _settings(path: str, budget: float) -> sql.Composed:
     """The role's own search_path, because its expressions mean that; and no rows that it may not see go unnoticed."""
     return sql.SQL(
         "SET LOCAL search_path = {}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = '100ms';"
         " SET LOCAL row_security = off; SET LOCAL max_parallel_workers_per_gather = 0"
-    ).format(sql.SQL(path or "''"), sql.Literal(f"{PATIENCE}s"))
+    ).format(sql.SQL(path or "''"), sql.Literal(f"{1000 * min(PATIENCE, budget):.0f}ms"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +133,7 @@ class _Asker:
         try:
             return self._find(probe, known)
         except errors.QueryCanceled:
-            return _said(probe, Outcome.UNCHECKED, f"the check took longer than {PATIENCE} s and was stopped")
+            return _said(probe, Outcome.UNCHECKED, "the check took too long and was stopped")
         except errors.LockNotAvailable:
             return _said(probe, Outcome.UNCHECKED, f"another session has {shown(known.name)} locked")
         except psycopg.Error as wrong:
@@ -123,10 +151,20 @@ class _Asker:
             return f"{probe.table.words} is not there yet"
         if known is not None and known.kind not in "rp":
             return f"{probe.table.words} is no table of this database"
+        reaching = next((one for one in probe.after if self._spreads(one[0])), None)
+        if reaching and not isinstance(probe.look_for, Affected):
+            table, place = reaching
+            return (
+                f"{place} writes to {table.words}, whose triggers or foreign keys may change {probe.table.words} first"
+            )
         volatile = next((path[-1] for path in probe.functions if path[-1] in self.catalog.volatile), None)
         if volatile:
             return f"it calls {shown(volatile)}(), which is volatile and may do anything"
         return "the time for all checks ran out" if time.monotonic() > self.until else ""
+
+    def _spreads(self, table: Table) -> bool:
+        known = self.catalog.table(table)
+        return known is not None and known.spreads
 
     def _find(self, probe: Probe, known: Known) -> Answer | None:  # one way for each kind
         match probe.look_for:
@@ -166,7 +204,7 @@ class _Asker:
     def _violators(self, probe: Probe, known: Known, expression: str) -> Answer:
         broken = sql.SQL("({}) IS FALSE").format(_text(expression))
         advice = "Change those rows first, or add the constraint NOT VALID and clean up before VALIDATE."
-        return self._rows(probe, known, self._scope(probe, known), broken, f"({expression}) false", advice)
+        return self._rows(probe, known, self._scope(probe, known), broken, f"{_bracketed(expression)} false", advice)
 
     def _orphans(self, probe: Probe, known: Known, wanted: Orphans) -> Answer:
         parent = self.catalog.table(wanted.parent)
@@ -191,7 +229,7 @@ class _Asker:
             lost = sql.SQL("({} OR num_nulls({}) BETWEEN 1 AND {})").format(lost, nulls, sql.Literal(len(given) - 1))
         if parent.size > self.size_limit:  # a large parent is asked by its key, row by row
             self.connection.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
-        what = f"a {listed([shown(c) for c in wanted.columns])} that is not in {wanted.parent.words}"
+        what = f"{with_article(listed([shown(c) for c in wanted.columns]))} that is not in {wanted.parent.words}"
         advice = "Correct or remove those rows first, or add the constraint NOT VALID and VALIDATE it later."
         return self._rows(probe, known, self._scope(probe, known), lost, what, advice)
 
@@ -219,7 +257,7 @@ class _Asker:
             return _said(probe, Outcome.UNCHECKED, f"whether each {about['type']} becomes {wanted.type} was not tried")
         if isinstance(condition, str):
             return _said(probe, Outcome.PASSES, condition) if condition else None
-        what = f"a {shown(wanted.column)} that does not fit {wanted.type}"
+        what = f"{with_article(shown(wanted.column))} that does not fit {wanted.type}"
         advice = "Change those rows first, or choose a type that holds them."
         return self._rows(probe, known, self._scope(probe, known), condition, what, advice)
 
@@ -273,8 +311,8 @@ class _Asker:
                     return _said(probe, Outcome.UNCHECKED, f"an earlier statement changes {parent.words} first")
                 with_parent = self
                 if self.catalog.table(parent) is None:
-                    tables = self.catalog.tables | read_catalog(self.connection, [parent], ()).tables
-                    self.connection.execute(_settings(self.catalog.path))
+                    tables = self.catalog.tables | read_more(self.connection, [parent])
+                    self.connection.execute(_settings(self.catalog.path, max(0.1, self.until - time.monotonic())))
                     with_parent = replace(self, catalog=replace(self.catalog, tables=tables))
                 wanted = Orphans(tuple(about["columns"]), parent, tuple(about["others"]), about["full"])
                 return with_parent._orphans(probe, known, wanted)  # noqa: SLF001  # itself
@@ -452,6 +490,15 @@ def _misfit(wanted: Unfit, source: str, target: str, version: int) -> Condition 
 
 
 # --- answers ---
+
+
+def _bracketed(expression: str) -> str:
+    """With one pair of brackets around it; what the catalog gives has one already."""
+    depth, whole = 0, expression.startswith("(") and expression.endswith(")")
+    for character in expression[:-1]:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        whole = whole and depth > 0
+    return expression if whole else f"({expression})"
 
 
 def _percent(share: float) -> str:

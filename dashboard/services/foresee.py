@@ -1,21 +1,61 @@
-"""Foresee: what the rows of one environment say of the files that would run there."""
+"""Foresee: what the rows and the catalog of one environment say of the files that would run there."""
+
+import threading
+import time
+from dataclasses import dataclass, field
 
 from dashboard.core.errors import BadDatabaseUrl, EnvironmentFault, MissingVariable
+from dashboard.core.facts import sharpened, tables_of
 from dashboard.core.foresight import Foresight
 from dashboard.core.matrix import Look
 from dashboard.core.probes import probes_of
 from dashboard.postgres import probes
+from dashboard.postgres.probes import BUDGET
+
+FRESH = 30.0  # seconds that an answer is shown for; rows come and go
+QUICK = 3.0  # seconds for all questions while somebody waits for a page
+_KEPT = 100  # answers
 
 
-def foresee(look: Look, size_limit: int) -> Foresight:
-    """Ask the rows, in a transaction that cannot write; `trouble` says why they could not be asked.
+def foresee(look: Look, size_limit: int, budget: float = BUDGET) -> Foresight:
+    """Ask the rows and the catalog, in a transaction that cannot write; `trouble` says why they could not be asked.
 
-    size_limit: bytes of the largest table that is read in full.
+    size_limit: bytes of the largest table that is read in full. budget: seconds for all questions.
     """
-    name = look.environment.name
-    if look.plan is None or look.not_reachable:
+    name, plan = look.environment.name, look.plan
+    if plan is None or look.not_reachable:
         return Foresight(name, trouble=look.not_reachable.reason if look.not_reachable else f"{name} was never reached")
     try:
-        return Foresight(name, probes.ask(look.environment, probes_of(look.plan.steps), size_limit=size_limit))
+        asked = probes_of(plan.steps)
+        seen = probes.ask(look.environment, asked, tables_of(plan.steps), size_limit=size_limit, budget=budget)
     except (EnvironmentFault, MissingVariable, BadDatabaseUrl) as fault:
         return Foresight(name, trouble=str(fault))
+    return Foresight(name, seen.answers, "", sharpened(plan, seen.facts), seen.facts.oldest)
+
+
+@dataclass(frozen=True)
+class Foresights:
+    """The same for pages: asked once for all who look at the same plan. For any number of threads."""
+
+    size_limit: int
+    _kept: dict[tuple[str, str], tuple[float, Foresight]] = field(default_factory=dict)
+    _asking: dict[str, threading.Lock] = field(default_factory=dict)
+
+    def of(self, look: Look, fresh: float = FRESH) -> Foresight | None:
+        """At most `fresh` seconds old; None where nothing is pending, or nobody answers."""
+        if look.plan is None or look.not_reachable or not look.plan.steps or look.plan.stops:
+            return None
+        key = look.environment.name, look.plan.digest
+        with self._asking.setdefault(look.environment.name, threading.Lock()):
+            at, known = self._kept.get(key, (-FRESH, None))
+            if known is not None and time.monotonic() - at < fresh:
+                return known
+            seen = foresee(look, self.size_limit, QUICK)
+            self._keep(key, seen)
+            return seen
+
+    def _keep(self, key: tuple[str, str], seen: Foresight) -> None:
+        while len(self._kept) >= _KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept.pop(key, None)
+        self._kept[key] = time.monotonic(), seen

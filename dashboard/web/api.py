@@ -20,6 +20,7 @@ from dashboard.web import current
 from dashboard.web.audit import plan_shown
 from dashboard.web.environment import ALL, FORCE, UNTIL_BLOCKED, open_run, order_of, wrong_with
 from dashboard.web.filters import AUDIT, HISTORY, read_audit_filters, read_filters
+from dashboard.web.foreseen import foresight_of
 from dashboard.web.matrix import FRESH, visible
 from dashboard.web.openapi import Question, describe
 from dashboard.web.security import needs
@@ -172,7 +173,7 @@ def apply(name: str) -> Response:
     """Ask for a run of the plan with this digest, as the page's button does."""
     form = _form(_body(APPLY), name)
     look = current.services().compare.look(name)
-    wrong = wrong_with(form, look, current.bearer())
+    wrong = wrong_with(form, look, current.bearer(), foresight_of(look, pressed=True))
     if wrong is not None:
         running = open_run(name)
         if running is not None:

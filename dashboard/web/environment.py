@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act, Asker, Visitor, who_may
 from dashboard.core.audit import Deed, Report, Source
+from dashboard.core.foresight import Foresight, headline, oldest_words
 from dashboard.core.matrix import Look, make_matrix
 from dashboard.core.plan import Action, Entry, Plan, State, Step
 from dashboard.core.progress import RunState, RunView
@@ -21,6 +22,7 @@ from dashboard.services.resolve import resolve as write_down
 from dashboard.web import current
 from dashboard.web.audit import plan_shown
 from dashboard.web.cases import Typed, cases_of
+from dashboard.web.foreseen import answers_of, foresight_of, matters_of, why_not
 from dashboard.web.matrix import FRESH
 from dashboard.web.pages import CaseView, Choice, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
 from dashboard.web.pieces import (
@@ -71,7 +73,7 @@ def apply(name: str) -> AnyResponse:
     """
     look = current.services().compare.look(name)
     form = {field: request.form.get(field, "").strip()[:500] for field in ("digest", "mode", "reason", "confirm")}
-    wrong = wrong_with(form, look, current.visitor())
+    wrong = wrong_with(form, look, current.visitor(), foresight_of(look, pressed=True))
     if wrong is not None:
         running = open_run(name)
         if running is not None:
@@ -152,15 +154,17 @@ def order_of(form: dict[str, str], actor: Actor) -> Order:
     )
 
 
-def wrong_with(form: dict[str, str], look: Look, asker: Asker) -> str | None:
-    """Why this form starts nothing, as a sentence; None where all is well."""
+def wrong_with(form: dict[str, str], look: Look, asker: Asker, seen: Foresight | None) -> str | None:
+    """Why this form starts nothing, as a sentence; None where all is well. seen: what the rows say now."""
     environment = look.environment
     if look.not_reachable or look.plan is None:
         silent = look.not_reachable is None or not look.not_reachable.answered
         return f"{environment.name} {'does not answer' if silent else 'cannot be used'}. Nothing was started."
     if form["digest"] != look.plan.digest:
         return "The plan has changed since you looked. Nothing was started; this is the plan as it is now."
-    if form["mode"] not in {choice.mode for choice in _choices(look.plan, look, asker, Typed())}:
+    if form["mode"] != FORCE and why_not(seen):
+        return f"{why_not(seen)} Nothing was started."
+    if form["mode"] not in {choice.mode for choice in _choices(look.plan, look, asker, Typed(), seen)}:
         return "That is not possible with this plan. Nothing was started."
     if environment.policies.protected and form["confirm"] != environment.name:
         return f"{environment.name} is protected: type its name to confirm. Nothing was started."
@@ -181,6 +185,7 @@ def _page(look: Look, message: str | None = None, typed: Typed | None = None) ->
     name = look.environment.name
     runs, running = current.services().runs, open_run(name)
     newest = [run for run in runs.newest(name, RUNS + 1) if run.state is RunState.ENDED][:RUNS]
+    seen = foresight_of(look) if running is None else None
     return make_page(
         look,
         current.visitor(),
@@ -189,6 +194,7 @@ def _page(look: Look, message: str | None = None, typed: Typed | None = None) ->
         newest=newest,
         message=message,
         typed=typed or Typed(),
+        seen=seen,
     )
 
 
@@ -201,12 +207,16 @@ def make_page(
     newest: Sequence[RunView] = (),
     message: str | None = None,
     typed: Typed | None = None,
+    seen: Foresight | None = None,
 ) -> EnvironmentPage:
+    if seen and seen.plan:
+        look = replace(look, plan=seen.plan)
     name, plan, now, typed = look.environment.name, look.plan, visitor.now, typed or Typed()
     column = make_matrix([look]).columns[0]
-    choices = _choices(plan, look, visitor, typed) if plan and not running else ()
+    choices = _choices(plan, look, visitor, typed, seen) if plan and not running else ()
     rungs, older = _rungs(plan.entries if plan else ())
-    said = _verdict(look, visitor)
+    said = _verdict(look, visitor, seen)
+    matters, more_matters = matters_of(plan, seen) if plan else ((), "")
     kept = partial(current.services().history.text, name)
     cases = () if running else cases_of(look, State.UNFINISHED, visitor, typed, kept)
     edited = () if running else cases_of(look, State.EDITED, visitor, typed, kept)
@@ -225,28 +235,34 @@ def make_page(
         looked=moment_of(column.taken_at, now),
         trouble=_trouble(look),
         stops=plan.stops if plan else (),
-        notices=_notices(plan, edited) if plan else (),
+        notices=(*_notices(plan, edited), *_slow_others(seen)) if plan else (),
         cases=cases,
         edited=edited,
         resolve_href=url_for("environment.resolve", name=name),
-        steps=_steps(plan, name) if plan else (),
+        steps=_steps(plan, name, seen) if plan else (),
         steps_heading="What would run, as last seen" if look.not_reachable else "What would run, in this order",
         held=plan.digest if plan else "",
         apply_href=url_for("environment.apply", name=name),
         choices=choices,
         typed_reason=typed.reason if typed.mode == FORCE else "",
-        who_may=None if running else _who_may(look, visitor),
+        who_may=None if running else _who_may(look, visitor, seen),
         running=run_line(running, now) if running else None,
         rungs=rungs,
         older=older,
         runs=tuple(run_line(run, now) for run in newest),
         history_href=url_for("history.show", environment=name),
         rehearse=form_of(look, visitor),
+        matters=matters,
+        more_matters=more_matters,
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
 
 
-def _verdict(look: Look, visitor: Visitor) -> Sign:
+def _slow_others(seen: Foresight | None) -> tuple[str, ...]:
+    return (f"{oldest_words(seen.oldest)}.",) if seen and seen.oldest else ()
+
+
+def _verdict(look: Look, visitor: Visitor, seen: Foresight | None) -> Sign:
     gone = look.not_reachable
     if gone:
         since = f" for {passed(gone.since, visitor.now)}" if gone.since else ""
@@ -255,9 +271,11 @@ def _verdict(look: Look, visitor: Visitor) -> Sign:
         return Sign("not-known", "Not asked yet", "unknown")
     if look.plan.stops:
         return Sign("blocked", "Nothing may run", "danger")
-    words = verdict(look.plan)
+    words = headline(look.plan, seen) if seen else verdict(look.plan)
     if look.plan.first_obstacle(force=False):
         return Sign("blocked", words, "danger")
+    if why_not(seen):
+        return Sign("failed", words, "danger")
     return Sign("pending", words, "waiting") if look.plan.steps else Sign("applied", words, "good")
 
 
@@ -285,7 +303,7 @@ def _notices(plan: Plan, edited: Sequence[CaseView]) -> tuple[str, ...]:
     return tuple(notice for notice in plan.notices if not notice.startswith(told))
 
 
-def _steps(plan: Plan, environment: str) -> tuple[StepView, ...]:
+def _steps(plan: Plan, environment: str, seen: Foresight | None) -> tuple[StepView, ...]:
     blocked = plan.first_obstacle(force=False)
     place = plan.steps.index(blocked) if blocked else len(plan.steps)
     nothing_runs = not plan.runnable(force=False, until_blocked=True)
@@ -302,6 +320,7 @@ def _steps(plan: Plan, environment: str) -> tuple[StepView, ...]:
             refusal=refusal_view(step.refusal, environment) if step.refusal else None,
             barrier=barrier if number == place else None,
             waits=number > place or (number < place and nothing_runs),
+            answers=answers_of(seen, step.migration.filename),
         )
         for number, step in enumerate(plan.steps)
     )
@@ -324,16 +343,14 @@ def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _choices(plan: Plan, look: Look, visitor: Asker, typed: Typed) -> tuple[Choice, ...]:
+def _choices(plan: Plan, look: Look, visitor: Asker, typed: Typed, seen: Foresight | None) -> tuple[Choice, ...]:
     """The ways to apply that this person has with this plan; none where nothing may run."""
     name = look.environment.name
     if look.not_reachable or not visitor.may(Act.APPLY, name):
         return ()
-    ways = (
-        _everything(plan, name),
-        _until_blocked(plan, name),
-        _force(plan, name, visitor, opened=typed.mode == FORCE),
-    )
+    failing = why_not(seen)
+    forced = _force(plan, name, visitor, failing, opened=typed.mode == FORCE)
+    ways = (forced,) if failing else (_everything(plan, name), _until_blocked(plan, name), forced)
     confirm = name if look.environment.policies.protected else None
     return tuple(
         replace(way, confirm=confirm, typed=typed.confirm if way.mode == typed.mode else "") for way in ways if way
@@ -359,16 +376,17 @@ def _until_blocked(plan: Plan, name: str) -> Choice | None:
     )
 
 
-def _force(plan: Plan, name: str, visitor: Asker, *, opened: bool) -> Choice | None:
+def _force(plan: Plan, name: str, visitor: Asker, failing: str | None, *, opened: bool) -> Choice | None:
+    """Past the gate; also past what the rows said, for rows change, and whoever knows better says why."""
     forced = plan.runnable(force=True, until_blocked=False)
-    if not plan.gated or not forced or not visitor.may(Act.FORCE, name):
+    if not (plan.gated or failing) or not forced or not visitor.may(Act.FORCE, name):
         return None
     dangers = "; ".join(f"{step.migration.filename} {obstacle(step)}" for step in plan.gated)
     files = f"all {len(forced)}" if len(forced) > 1 else "it"
     return Choice(
         mode=FORCE,
         label=f"Apply {files} to {name}, past the gate",
-        text=f"{dangers}.",
+        text=" ".join(filter(None, (failing, f"{dangers}." if dangers else ""))),
         emphasis="danger",
         needs_reason=True,
         fold="Apply past the gate…",
@@ -376,7 +394,7 @@ def _force(plan: Plan, name: str, visitor: Asker, *, opened: bool) -> Choice | N
     )
 
 
-def _who_may(look: Look, visitor: Visitor) -> str | None:
+def _who_may(look: Look, visitor: Visitor, seen: Foresight | None) -> str | None:
     plan, name = look.plan, look.environment.name
     if plan is None or look.not_reachable or not plan.steps:
         return None
@@ -385,6 +403,8 @@ def _who_may(look: Look, visitor: Visitor) -> str | None:
         return f"{able[0].upper()}{able[1:]} may apply to {name}. You are a {visitor.role_for(name)} here."
     if plan.stops:
         return "Nothing can be applied before this is put right."
+    if why_not(seen):
+        return f"{why_not(seen)} Put the rows right, or the file; then look again."
     blocked = plan.first_obstacle(force=False)
     if blocked is None or plan.runnable(force=False, until_blocked=True):
         return None

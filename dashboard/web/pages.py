@@ -156,7 +156,10 @@ class ProblemView:
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One remark of the review. `stops`: the gate stops before the file. `allowed`: why its author accepts it."""
+    """One remark of the review. `stops`: the gate stops before the file. `allowed`: why its author accepts it.
+
+    `here`: what the environment's catalog adds. `source`: which knowledge it rests on.
+    """
 
     sign: Sign
     what: str
@@ -167,6 +170,8 @@ class FindingView:
     safer: str
     stops: bool
     allowed: str = ""
+    here: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,29 @@ class RunLine:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerView:
+    """What the rows say to one question. `how`: what was read for it."""
+
+    sign: Sign
+    what: str
+    line: int
+    href: str
+    statement: str
+    how: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """One line of what matters first. `place`: file and line, as a link."""
+
+    sign: Sign
+    what: str
+    place: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepView:
     """One file of the plan. `barrier`: words for where a run cannot pass; `waits`: it lies behind that."""
 
@@ -199,6 +227,7 @@ class StepView:
     refusal: ProblemView | None
     barrier: str | None
     waits: bool
+    answers: tuple[AnswerView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +358,8 @@ class EnvironmentPage:
     runs: tuple[RunLine, ...]
     history_href: str
     rehearse: RehearseForm | None
+    matters: tuple[Matter, ...] = ()
+    more_matters: str = ""
 
 
 # --- one rehearsal ---

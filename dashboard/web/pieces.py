@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from flask import url_for
 
+from dashboard.core.foresight import here_words
 from dashboard.core.migration import Refusal
 from dashboard.core.progress import RunState, RunView
 from dashboard.core.run import Problem
@@ -101,6 +102,8 @@ def finding_view(finding: Finding, filename: str) -> FindingView:
         safer=finding.safer,
         stops=finding.blocks,
         allowed=finding.acknowledged,
+        here=here_words(finding.here) if finding.here else "",
+        source=str(finding.source),
     )
 
 

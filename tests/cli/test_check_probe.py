@@ -32,7 +32,7 @@ def test_a_file_that_the_rows_will_refuse_ends_with_3_and_says_which(twice: Chec
 def test_once_the_rows_agree_it_passes(twice: Checkout) -> None:
     twice.do("DELETE FROM users WHERE id = 2")
     said = twice.rung("check", "--probe", code=0).out
-    assert "local, asked for its rows: 1 file would run, and no row stands in the way" in said
+    assert "local, asked for its rows: Safe to apply: 1 file, brief locks only" in said
     assert "will pass: 001_unique.sql line 2: no two rows of users have the same email (read in full (8.2 kB))" in said
 
 

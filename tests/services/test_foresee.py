@@ -1,15 +1,22 @@
 """Accidents of production, on rows: each is predicted before it happens, and the same file made safe passes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from dashboard.core.environment import Environment
-from dashboard.core.foresight import Answer, Foresight, Outcome
-from dashboard.postgres import embedded
+from dashboard.core.foresight import Answer, Foresight, Outcome, headline
+from dashboard.core.probes import Table
+from dashboard.core.safety.finding import Here, Source
+from dashboard.postgres import catalog, embedded
+from dashboard.postgres.catalog import read_catalog
+from dashboard.postgres.connect import dial
 from dashboard.services.compare import Compare
 from dashboard.services.foresee import foresee
+from tests.conftest import MakeDatabase
 from tests.oracle import folder_of
 
 ROWS = """
@@ -144,7 +151,7 @@ ACCIDENTS = {
     ),
     "a constraint of before that is validated": Accident(
         "ALTER TABLE users VALIDATE CONSTRAINT grown;",
-        "1 row of users has ((age >= 18)) false",
+        "1 row of users has (age >= 18) false",
         ("id = 3",),
         "UPDATE users SET age = 18 WHERE age < 18; ALTER TABLE users VALIDATE CONSTRAINT grown;",
     ),
@@ -186,13 +193,13 @@ ACCIDENTS = {
     ),
     "numbers that are too large": Accident(
         "ALTER TABLE users ALTER COLUMN age TYPE integer;",
-        "1 row of users has a age that does not fit int",
+        "1 row of users has an age that does not fit int",
         ("id = 2",),
         "ALTER TABLE lines ALTER COLUMN number TYPE bigint;",
     ),
     "amounts that are too large": Accident(
         "ALTER TABLE orders ALTER COLUMN amount TYPE numeric(6, 2);",
-        "1 row of orders has a amount that does not fit numeric(6, 2)",
+        "1 row of orders has an amount that does not fit numeric(6, 2)",
         ("team = 1, number = 2",),
         "ALTER TABLE orders ALTER COLUMN amount TYPE numeric(8, 2);",
     ),
@@ -242,11 +249,113 @@ def test_the_same_file_made_safe_fails_nowhere(production: Environment, accident
 
 
 def test_nothing_of_a_row_but_its_primary_key_is_told(production: Environment) -> None:
-    said = [seen(production, accident.sql) for accident in ACCIDENTS.values()]
+    said = [seen(production, accident.sql).answers for accident in ACCIDENTS.values()]
     assert not any(word in repr(said) for word in ("example.org", "Bob", "soon", "2001-02", "99999", "3000000000"))
 
 
 # --- what cannot be said, and why ---
+
+
+@pytest.fixture
+def chained(make_database: MakeDatabase) -> Environment:
+    """Deleting from `part` cascades, writing to `log` fires a trigger, writing to `other` does nothing more."""
+    environment = Environment("production", 0, make_database())
+    assert environment.url
+    with psycopg.connect(environment.url.reveal(), autocommit=True) as connection:
+        connection.execute("""
+            CREATE TABLE part (id int PRIMARY KEY);
+            CREATE TABLE item (id int PRIMARY KEY, part int REFERENCES part ON DELETE CASCADE, name text);
+            CREATE TABLE log (id int);
+            CREATE TABLE other (id int);
+            CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS
+              $$ BEGIN UPDATE item SET name = 'x' WHERE name IS NULL; RETURN NULL; END $$;
+            CREATE TRIGGER fill AFTER INSERT OR UPDATE ON log FOR EACH STATEMENT EXECUTE FUNCTION fill();
+            INSERT INTO part VALUES (1);
+            INSERT INTO item VALUES (1, 1, NULL);
+        """)
+    return environment
+
+
+@pytest.mark.parametrize("before", ["DELETE FROM part WHERE id = 1", "INSERT INTO log VALUES (1)"])
+def test_what_hangs_on_an_earlier_write_may_put_the_rows_right_first(chained: Environment, before: str) -> None:
+    answers = seen(chained, f"{before}; ALTER TABLE item ALTER COLUMN name SET NOT NULL;").answers
+    (answer,) = (one for one in answers if one.outcome is not Outcome.COUNTED)
+    assert answer.outcome is Outcome.UNCHECKED
+    assert "whose triggers or foreign keys may change item first" in answer.what
+
+
+def test_a_write_that_nothing_hangs_on_leaves_the_answer_certain(chained: Environment) -> None:
+    answer = only(chained, "INSERT INTO other VALUES (1); ALTER TABLE item ALTER COLUMN name SET NOT NULL;")
+    assert answer.outcome is Outcome.FAILS
+
+
+# --- what the catalog adds ---
+
+
+def here_of(foresight: Foresight) -> list[tuple[str, str, Source]]:
+    assert foresight.plan
+    findings = [finding for step in foresight.plan.steps for finding in step.findings]
+    return [(one.rule, one.here.table if one.here else "", one.source) for one in findings]
+
+
+def test_a_finding_names_the_table_as_it_is_there_and_how_large(production: Environment) -> None:
+    foresight = seen(production, "CREATE INDEX by_name ON users (name);")
+    assert foresight.plan
+    (finding,) = foresight.plan.steps[0].findings
+    assert finding.source is Source.CATALOG
+    assert finding.here
+    assert (finding.here.table, finding.here.stops, finding.here.is_brief) == ("public.users", "writes", True)
+    assert finding.here.size > 0
+    assert headline(foresight.plan, foresight) == "Safe to apply: 1 file, brief locks only"
+
+
+def test_a_large_table_is_the_headline_with_its_size_and_a_time(production: Environment) -> None:
+    foresight = seen(production, "CREATE INDEX by_name ON users (name);")
+    assert foresight.plan
+    (finding,) = foresight.plan.steps[0].findings
+    large = replace(finding, here=Here("public.users", 41_000_000_000, 10**8, "writes", 360.0, 1200.0))
+    plan = replace(foresight.plan, steps=(replace(foresight.plan.steps[0], findings=(large,)),))
+    said = headline(plan, replace(foresight, plan=plan))
+    assert said == "Locks public.users (41 GB) against writes for 6 to 20 minutes, roughly"
+
+
+def test_a_table_that_is_there_is_not_new_to_a_create_if_not_exists(production: Environment) -> None:
+    files = ("CREATE TABLE IF NOT EXISTS users (id int);", "CREATE INDEX by_name ON users (name);")
+    assert here_of(seen(production, *files)) == [("create-index", "public.users", Source.CATALOG)]
+    other = ("CREATE TABLE IF NOT EXISTS userz (id int);", "CREATE INDEX by_name ON userz (id);")
+    assert here_of(seen(production, *other)) == []
+
+
+def test_the_plan_stays_the_one_that_a_run_is_asked_for(production: Environment) -> None:
+    look = Compare((production,), lambda: folder_of(("001_file.sql", "CREATE INDEX x ON users (id);")), None).look(
+        "production"
+    )
+    foresight = foresee(look, 10**9)
+    assert look.plan
+    assert foresight.plan
+    assert foresight.plan.digest == look.plan.digest
+
+
+def test_a_transaction_that_has_been_open_for_long_is_told(
+    production: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "_LONG", 0)
+    assert production.url
+    with psycopg.connect(production.url.reveal(), application_name="nightly dump") as other:
+        other.execute("SELECT 1")
+        oldest = seen(production, "CREATE INDEX x ON users (id);").oldest
+        assert oldest
+        assert (oldest.application, oldest.pid) == ("nightly dump", other.info.backend_pid)
+
+
+def test_the_catalog_takes_two_round_trips(production: Environment, tmp_path: Path) -> None:
+    told = tmp_path / "protocol"
+    with dial(production, purpose="probes") as connection, told.open("w") as file:
+        connection.pgconn.trace(file.fileno())
+        read_catalog(connection, [Table("", "users"), Table("", "teams")], ["lower"])
+        connection.pgconn.untrace()
+    ways = [way for line in told.read_text().splitlines() for way in line.split("\t") if way in ("F", "B")]
+    assert sum(pair == ("B", "F") for pair in pairwise(ways)) == 1  # it waited once before it went on asking
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_a_file_that_cannot_be_read_as_sql_shows_where_and_lets_nothing_run(
 
 
 def test_the_verdict_stands_on_top(three: tuple[str, ...], cast: Cast) -> None:
-    assert "staging 1 file would run" in cast.viewer.read("/environments/staging")
+    assert "staging Safe to apply: 1 file, brief locks only" in cast.viewer.read("/environments/staging")
     assert "local Nothing to do" in cast.viewer.read("/environments/local")
     page = cast.viewer.read("/environments/production")
     assert "Stopped at 004_drop_is_admin.sql: drops column is_admin of table users" in page

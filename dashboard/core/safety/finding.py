@@ -32,6 +32,31 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Here:
+    """What an environment's catalog adds to a finding about one of its tables.
+
+    Attributes
+    ----------
+    size: bytes of the table, its TOAST and its indexes. rows: the server's estimate; None where it never counted.
+    stops: whom the lock makes wait: `writes`, `reads and writes`; empty where the rule does not say.
+    least, most: seconds that the work may take; None where it does not grow with the table.
+
+    """
+
+    table: str
+    size: int
+    rows: int | None
+    stops: str = ""
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def is_brief(self) -> bool:
+        """Nobody notices."""
+        return self.most is None or self.most < 1
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One remark about one statement.
 
@@ -44,6 +69,7 @@ class Finding:
     safer: the safer way, ready to follow; may hold several lines.
     blocks: whether the gate stops before this file.
     acknowledged: the reason why its author accepts it, from a line `-- rung: allow …`; empty where nobody did.
+    here: what the environment's catalog adds; None where it was not asked, or knows no such table.
 
     """
 
@@ -56,6 +82,7 @@ class Finding:
     blocks: bool
     source: Source = Source.PARSED
     acknowledged: str = ""
+    here: Here | None = None
 
 
 @dataclass(frozen=True, slots=True)

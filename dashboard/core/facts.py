@@ -1,0 +1,116 @@
+"""What an environment's catalog adds to the findings of the review: which tables are there, and how large."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dashboard.core.estimate import Size, estimate
+from dashboard.core.events import Blocker
+from dashboard.core.locks import STRONG, stops
+from dashboard.core.plan import Action, Plan, Step
+from dashboard.core.probes import Table
+from dashboard.core.rehearsal import StatementTrace
+from dashboard.core.safety.finding import Finding, Here, RiskClass, Source
+from dashboard.core.safety.names import path_of
+from dashboard.core.safety.review import review
+from dashboard.core.safety.rules import RULES
+from dashboard.core.statement import Statement
+from dashboard.core.tree import find
+
+_CLAIMS = {rule.name: rule.claim for rule in RULES}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A table that is there, by its real name."""
+
+    schema: str
+    name: str
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`tables`: by (schema, name) as the files write them. `oldest`: a transaction that has been open for long."""
+
+    tables: Mapping[tuple[str, str], Fact] = field(default_factory=dict)
+    oldest: Blocker | None = None
+
+
+def tables_of(steps: Sequence[Step]) -> frozenset[Table]:
+    """The tables that the catalog is asked about: those of statements with findings, and those made IF NOT EXISTS."""
+    found = set()
+    for step in _to_run(steps):
+        for finding in step.findings:
+            found |= set(_tables(_statement_at(step, finding.line)))
+        for statement in step.script.statements if step.script else ():
+            if statement.kind.startswith("CREATE TABLE") and "EXISTS" in statement.text.upper():
+                found |= set(_tables(statement))
+    return frozenset(found)
+
+
+def sharpened(plan: Plan, facts: Facts) -> Plan:
+    """The plan with what the catalog adds to its findings; its digest stays, for it is the same plan.
+
+    A table that a pending file creates IF NOT EXISTS, and that is there already, is judged as an older one.
+    """
+    there = {(fact.schema, fact.name) for fact in facts.tables.values()}
+    there |= {(schema or "public", name) for schema, name in facts.tables}
+    judged = {one.migration.filename: one for one in review([step.migration for step in _to_run(plan.steps)], there)}
+
+    def sharpen(step: Step) -> Step:
+        reviewed = judged.get(step.migration.filename)
+        if reviewed is None:
+            return step
+        findings = tuple(_with_fact(step, finding, facts) for finding in reviewed.findings)
+        return replace(step, findings=findings)
+
+    return replace(plan, steps=tuple(map(sharpen, plan.steps)))
+
+
+def _to_run(steps: Sequence[Step]) -> list[Step]:
+    return [step for step in steps if step.action is not Action.ADOPT]
+
+
+def _statement_at(step: Step, line: int) -> Statement | None:
+    """The statement that a finding's line lies in."""
+    before = [one for one in (step.script.statements if step.script else ()) if one.line <= line]
+    return before[-1] if before else None
+
+
+def _tables(statement: Statement | None) -> Iterator[Table]:
+    """Every table that the statement names, in its order."""
+    if statement is None or statement.tree is None:
+        return
+    if statement.tree.type == "DropStmt" and statement.tree.remove_type == "OBJECT_TABLE":
+        for path in map(path_of, statement.tree.objects):
+            yield Table(path[-2] if len(path) > 1 else "", path[-1])
+    for relation in find(statement.tree, "RangeVar"):
+        yield Table(relation.schemaname, relation.relname)
+
+
+def _with_fact(step: Step, finding: Finding, facts: Facts) -> Finding:
+    known = (facts.tables.get((table.schema, table.name)) for table in _tables(_statement_at(step, finding.line)))
+    fact = next(filter(None, known), None)
+    if fact is None:
+        return finding
+    return replace(finding, here=_here(finding, fact), source=Source.CATALOG)
+
+
+def _here(finding: Finding, fact: Fact) -> Here:
+    name, claim = f"{fact.schema}.{fact.name}", _CLAIMS.get(finding.rule)
+    if claim is None or finding.risk is not RiskClass.BLOCKING:
+        return Here(name, fact.size.whole, fact.size.rows)
+    names = (name,)
+    trace = StatementTrace(
+        1,
+        finding.line,
+        finding.statement,
+        "",
+        rewritten=names if claim.rewrites else (),
+        scanned=names if claim.scans else (),
+        built=names if claim.lock == "ShareLock" else (),
+    )
+    expected = estimate(trace, {name: fact.size})
+    held = stops(claim.lock) if claim.lock in STRONG else ""
+    times = (expected.least, expected.most) if expected else (None, None)
+    return Here(name, fact.size.whole, fact.size.rows, held, *times)
