@@ -109,7 +109,8 @@ def resolve(name: str) -> AnyResponse:
         decision, expected = Decision(form["decision"]), form["shown"]
         wanted = Wanted(form["filename"], decision, actor, form["reason"], expected, lock_wait=LOCK_WAIT)
         source = Source(actor.name, request.remote_addr or "")
-        services.audit.write(Report(Deed.RESOLVE_ASKED_FOR, source, name, form["filename"], "asked", str(decision)))
+        detail = f"{decision}, SHA-256 {expected or 'not known'}"  # of the file that was shown
+        services.audit.write(Report(Deed.RESOLVE_ASKED_FOR, source, name, form["filename"], "asked", detail))
         resolution = write_down(look.environment, services.folder.read, wanted)
         services.compare.look_again(name)
         if resolution.problem is None:

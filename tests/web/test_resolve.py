@@ -196,6 +196,8 @@ def test_a_decision_is_in_the_audit_and_without_one_nothing_is_decided(
     row = services.audit.newest(1)[0]
     assert (row.deed, row.who, row.address) == ("resolve asked for", "admin@example.com", "127.0.0.1")
     assert (row.environment, row.subject) == ("production", NAME)
+    (hashed,) = ask("production", "SELECT raw_hash FROM rung.history WHERE event = 'resolved'")
+    assert row.detail == f"drop and retry, SHA-256 {hashed[0]}"
 
 
 def test_the_history_shows_the_decision_and_its_page(stopped: Stopped, cast: Cast) -> None:
