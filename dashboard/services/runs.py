@@ -217,11 +217,16 @@ class Runs:
 
     def _close(self, begun: rows.Begun, result: Result, scribe: Scribe, leave: Callable[[], bool]) -> Executed:
         """The picture comes first, so that who follows the end of the run to the matrix finds it there."""
-        self._look_again(begun.environment)
-        while not (scribe.flush() and self._told_the_end(begun, result)):
+        while not self._closed(begun, result, scribe):
             if leave():
                 return Executed.AGAIN
         return Executed.ENDED
+
+    def _closed(self, begun: rows.Begun, result: Result, scribe: Scribe) -> bool:
+        if not scribe.flush():  # home is away, and would not hear of the picture either
+            return False
+        self._look_again(begun.environment)
+        return self._told_the_end(begun, result)
 
     def _told_the_end(self, begun: rows.Begun, result: Result) -> bool:
         try:
