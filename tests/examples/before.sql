@@ -25,3 +25,5 @@ CREATE TABLE events_2025 PARTITION OF events FOR VALUES FROM ('2025-01-01') TO (
 CREATE TABLE events_2026 (id integer NOT NULL, day date NOT NULL);
 INSERT INTO events_2026 VALUES (1, '2026-02-03');
 CREATE UNLOGGED TABLE drafts (id integer);
+CREATE TABLE lines (id integer, double integer GENERATED ALWAYS AS (id * 2) STORED);
+INSERT INTO lines VALUES (1);

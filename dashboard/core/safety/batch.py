@@ -41,10 +41,16 @@ class Batch:
 
     A table that a CREATE TABLE IF NOT EXISTS made is likely new, unless it is one of those that are `there`; that
     counts while the batch is `trusting`: where the mistake would cost a wait, and no rows.
+
+    Attributes
+    ----------
+    values: of enumerations, that this file's transaction has added to types that were there before, with their type.
+
     """
 
     def __init__(self, there: Collection[Key] = ()) -> None:
         self.trusting = False
+        self.values: dict[str, Path] = {}
         self._there = frozenset(there)
         self._new: set[Path] = set()  # ("relation", schema, name), ("type", schema, name), …
         self._likely: set[Path] = set()  # the same, of what was made IF NOT EXISTS
@@ -65,6 +71,11 @@ class Batch:
         key = self._key(kind, path)
         made = (kind, *key)
         return key[0] == _TEMPORARY or made in self._new or (self.trusting and made in self._likely)
+
+    @property
+    def transactional(self) -> bool:
+        """Whether the file that is judged runs in a transaction."""
+        return self._transactional
 
     def has_new_table(self, relation: Node) -> bool:
         """The same for a `RangeVar`."""
@@ -94,6 +105,7 @@ class Batch:
         self._transactional = transactional
         self._prepared.clear()
         self._locked.clear()
+        self.values.clear()
         if self._temporary:  # looking through all that is new once per file is slow where files are many
             self._forget_inside(_TEMPORARY)
         self._temporary = False
@@ -290,6 +302,10 @@ class Batch:
             known = self._certain and schemas and isinstance(schemas[0], str) and "," not in schemas[0]
             self._schema = schemas[0] if known else self._unknown_schema()
 
+    def _alter_enum(self, tree: Node) -> None:
+        if self._transactional and tree.new_val and not tree.old_val and not self.has_new("type", tree.type_name):
+            self.values[tree.new_val] = tuple(tree.type_name)
+
     def _prepare(self, tree: Node) -> None:
         if self._certain:
             self._prepared.add(tree.name)
@@ -298,6 +314,7 @@ class Batch:
         self._prepared -= {tree.name} if tree.name else set(self._prepared)
 
     _handlers: ClassVar[dict[str, Callable[[Any, Any], None]]] = {
+        "AlterEnumStmt": _alter_enum,
         "AlterObjectSchemaStmt": _move,
         "AlterTableStmt": _alter_table,
         "CompositeTypeStmt": _create_type,

@@ -7,6 +7,7 @@ from dashboard.core.safety.review import review
 from dashboard.core.safety.rule import Rule
 from dashboard.core.safety.rules import RULES
 from tests import rule_pages
+from tests.rules_left_out import CATALOGUE, LEFT_OUT, OTHERWISE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -44,6 +45,13 @@ def test_every_rule_has_a_name_of_its_own_and_every_example_a_rule() -> None:
     names = [rule.name for rule in RULES]
     assert len(set(names)) == len(names)
     assert {folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()} == set(names)
+
+
+def test_every_risk_of_the_catalogue_has_a_rule_or_a_reason_why_it_has_none() -> None:
+    known = {rule.name for rule in RULES} | LEFT_OUT.keys()
+    assert {OTHERWISE.get(name, name) for name in CATALOGUE} - known == set()
+    assert not {rule.name for rule in RULES} & LEFT_OUT.keys()
+    assert set(OTHERWISE) <= CATALOGUE
 
 
 def sample() -> list[Migration]:

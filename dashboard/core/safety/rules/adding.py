@@ -130,16 +130,41 @@ def _lock_table(lock: Node, batch: Batch) -> Iterator[Remark]:
             yield Remark(f"holds a lock on {relation_name(relation)} until the file ends, and others wait", at=relation)
 
 
+_into_tablespace = _storage("AT_SetTableSpace", "in tablespace {name}")
+
+
+def _move_all(move: Node, _: Batch) -> Iterator[Remark]:
+    old, new = shown(move.orig_tablespacename), shown(move.new_tablespacename)
+    yield Remark(f"copies all that lies in tablespace {old} to {new}; {_MEANWHILE}")
+
+
+def _tablespace(node: Node, batch: Batch) -> Iterator[Remark]:
+    yield from (_move_all if node.type == "AlterTableMoveAllStmt" else _into_tablespace)(node, batch)
+
+
+def _lock_rows(select: Node, batch: Batch) -> Iterator[Remark]:
+    if not select.locking_clause or select.where_clause is not None or select.limit_count is not None:
+        return
+    for table_ in select.from_clause:
+        if table_.type == "RangeVar" and not batch.has_new_table(table_):
+            name = relation_name(table_)
+            yield Remark(f"locks every row of {name} until the file ends; nobody can change one meanwhile", at=table_)
+
+
 _SHARE = 5  # the number of the weakest lock that stops writers
 _IN_STEPS = "Add the column without it, fill the rows in batches, and add it in a later file."
 _STRONG = "AccessExclusiveLock"
+_ON = {
+    "lock-table": ("LockStmt",),
+    "lock-every-row": ("SelectStmt",),
+    "set-tablespace": ("AlterTableStmt", "AlterTableMoveAllStmt"),
+}
 
 
 def _rule(
     name: str, judge: Judge, about: str, safer: str, claim: Claim | None, risk: RiskClass = RiskClass.BLOCKING
 ) -> Rule:
-    on = "LockStmt" if name == "lock-table" else "AlterTableStmt"
-    return Rule(name, risk, (on,), judge, about=about, safer=safer, claim=claim)
+    return Rule(name, risk, _ON.get(name, ("AlterTableStmt",)), judge, about=about, safer=safer, claim=claim)
 
 
 _REWRITE, _SCAN = Claim(lock=_STRONG, scans=True, rewrites=True), Claim(lock=_STRONG, scans=True)
@@ -229,10 +254,33 @@ RULES = (
     ),
     _rule(
         "set-tablespace",
-        _storage("AT_SetTableSpace", "in tablespace {name}"),
-        "ALTER TABLE … SET TABLESPACE copies the whole table under ACCESS EXCLUSIVE.",
+        _tablespace,
+        "ALTER TABLE … SET TABLESPACE copies the whole table under ACCESS EXCLUSIVE; ALL IN TABLESPACE every table.",
         "Leave it to pg_repack, or to a maintenance window.",
         None,
+    ),
+    _rule(
+        "set-access-method",
+        _storage("AT_SetAccessMethod", "in access method {name}"),
+        "ALTER TABLE … SET ACCESS METHOD (PostgreSQL 15) writes the whole table under ACCESS EXCLUSIVE, unless it has "
+        "that method already.",
+        "Fill a table of the new method in batches, and swap the names.",
+        None,
+    ),
+    _rule(
+        "set-expression",
+        _storage("AT_SetExpression", "to compute {name} again"),
+        "ALTER COLUMN … SET EXPRESSION (PostgreSQL 17) writes the whole table when the column is stored. For a virtual "
+        "one (PostgreSQL 18) it does not; the text does not tell which it is.",
+        "Add a second generated column, let the code read that, and drop the first one a release later.",
+        Claim(lock=_STRONG, scans=True, rewrites=True, since=17),
+    ),
+    _rule(
+        "lock-every-row",
+        _lock_rows,
+        "SELECT … FOR UPDATE or FOR SHARE without WHERE and LIMIT, on a table that was there before.",
+        "Lock only the rows that the file changes, or none: UPDATE takes the locks it needs.",
+        Claim(lock="RowShareLock", scans=True),
     ),
     _rule(
         "lock-table",

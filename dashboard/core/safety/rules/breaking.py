@@ -70,6 +70,8 @@ def _drops(what: str, *kinds: str) -> Judge:
 
 
 def _placed(kind: str, path: tuple[str, ...]) -> str:
+    if kind == "OBJECT_CAST":
+        return f"({' AS '.join(path)})"
     on_table = kind in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY")
     return f"{shown(path[-1])} of {shown(*path[:-1])}" if on_table else shown(*path)
 
@@ -175,6 +177,19 @@ RULES = (
         "Add the new signature beside it, and drop this one a release later.",
     ),
     _rule(
+        "drop-definition",
+        "DropStmt",
+        _drops(
+            "what uses it fails at once",
+            *("OBJECT_CAST", "OBJECT_OPCLASS", "OBJECT_OPFAMILY", "OBJECT_CONVERSION", "OBJECT_LANGUAGE"),
+            *("OBJECT_ACCESS_METHOD", "OBJECT_COLLATION", "OBJECT_FOREIGN_SERVER", "OBJECT_FDW"),
+            *("OBJECT_TSCONFIGURATION", "OBJECT_TSDICTIONARY", "OBJECT_TSPARSER", "OBJECT_TSTEMPLATE"),
+        ),
+        "DROP of a cast, a collation, a language, a server, a text search configuration and the like. PostgreSQL "
+        "refuses while something of the same database depends on it; what code asks for by name it does not see.",
+        _LATER,
+    ),
+    _rule(
         "drop-trigger",
         "DropStmt",
         _drops("what it did for each write is no longer done", "OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_EVENT_TRIGGER"),
@@ -225,6 +240,14 @@ RULES = (
         _alters("stops computing {column}; new rows get no value", "AT_DropExpression"),
         "ALTER COLUMN … DROP EXPRESSION. The values that are there stay.",
         "Let the code write the column first.",
+    ),
+    _rule(
+        "drop-identity",
+        "AlterTableStmt",
+        _alters("stops numbering {column}, and drops its sequence; inserts without a number fail", "AT_DropIdentity"),
+        "ALTER COLUMN … DROP IDENTITY.",
+        "Let the code write the number first.",
+        _STRONG,
     ),
     _rule(
         "disable-trigger",

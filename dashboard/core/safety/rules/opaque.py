@@ -77,6 +77,14 @@ def _load(load: Node, _: Batch) -> Iterator[Remark]:
     yield Remark(f"loads the library {load.filename} into the server")
 
 
+def _language(create: Node, _: Batch) -> Iterator[Remark]:
+    yield Remark(f"makes language {shown(create.plname)}, whose programs nobody here can read")
+
+
+def _update_extension(alter: Node, _: Batch) -> Iterator[Remark]:
+    yield Remark(f"runs the update script of extension {shown(alter.extname)}, which lies on the server")
+
+
 def _never(node: Node, _: Batch) -> Iterator[Remark]:
     raise NotImplementedError(node.type)
 
@@ -165,5 +173,24 @@ RULES = (
         _load,
         about="LOAD brings a shared library into the server's process.",
         safer="Have the server load it by its own settings (shared_preload_libraries).",
+    ),
+    Rule(
+        "create-language",
+        RiskClass.OPAQUE,
+        ("CreatePLangStmt",),
+        _language,
+        about="CREATE LANGUAGE with a handler of its own. One that comes as an extension is created as one.",
+        safer="CREATE EXTENSION, where the language comes as one.",
+    ),
+    Rule(
+        "alter-extension-update",
+        RiskClass.OPAQUE,
+        ("AlterExtensionStmt",),
+        _update_extension,
+        about=(
+            "ALTER EXTENSION … UPDATE runs a script of the server that may change or drop anything the extension owns, "
+            "and what it does depends on the versions that are installed there."
+        ),
+        safer="Read its script, and try it on a copy of the database first.",
     ),
 )

@@ -1,0 +1,2 @@
+CREATE TABLE drafts_2027 (id integer);
+ALTER TABLE drafts_2027 OWNER TO CURRENT_USER;

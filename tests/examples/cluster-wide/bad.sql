@@ -1,0 +1,1 @@
+ALTER ROLE reader SET statement_timeout = '5s';

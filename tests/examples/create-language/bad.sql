@@ -1,0 +1,1 @@
+CREATE LANGUAGE plx HANDLER plx_call_handler;

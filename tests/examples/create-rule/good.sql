@@ -1,0 +1,2 @@
+CREATE TABLE notes (id integer);
+CREATE RULE keep AS ON DELETE TO notes DO INSTEAD NOTHING;

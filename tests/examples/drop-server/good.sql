@@ -1,0 +1,1 @@
+CREATE SERVER warehouse FOREIGN DATA WRAPPER postgres_fdw;

@@ -1,0 +1,3 @@
+CREATE TYPE weather AS ENUM ('sun');
+ALTER TYPE weather ADD VALUE 'rain';
+SELECT 'rain'::weather;

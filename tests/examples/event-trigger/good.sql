@@ -1,0 +1,1 @@
+COMMENT ON EVENT TRIGGER watch IS 'tells who changed the schema';

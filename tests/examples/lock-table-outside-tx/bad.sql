@@ -1,0 +1,2 @@
+LOCK TABLE orders;
+VACUUM orders;

@@ -1,0 +1,1 @@
+ALTER PUBLICATION everything DROP TABLE users;

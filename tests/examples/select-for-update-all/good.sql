@@ -1,0 +1,1 @@
+SELECT id FROM orders WHERE user_id = 7 FOR UPDATE;

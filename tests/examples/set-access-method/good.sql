@@ -1,0 +1,2 @@
+CREATE TABLE archive (id integer);
+ALTER TABLE archive SET ACCESS METHOD columnar;

@@ -1,0 +1,1 @@
+ALTER TABLE lines ALTER COLUMN double SET EXPRESSION AS (id * 3);

@@ -1,0 +1,1 @@
+COMMENT ON SUBSCRIPTION everything IS 'from the shop';
