@@ -1,1 +1,1 @@
-ALTER TABLE drafts INHERIT scores;
+ALTER TABLE orders INHERIT drafts;

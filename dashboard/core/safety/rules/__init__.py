@@ -11,7 +11,7 @@ from dashboard.core.safety.rules import (
     indexes,
     opaque,
     partitions,
-    reaching,
+    reach,
     records,
     rows,
     session,
@@ -30,7 +30,5 @@ RULES: tuple[Rule, ...] = (
     *opaque.RULES,
     *session.RULES,
     *records.RULES,
-    *partitions.RULES,
-    *reaching.RULES,
     *failing.RULES,
 )

@@ -156,7 +156,7 @@ _IN_STEPS = "Add the column without it, fill the rows in batches, and add it in 
 _STRONG = "AccessExclusiveLock"
 _ON = {
     "lock-table": ("LockStmt",),
-    "lock-every-row": ("SelectStmt",),
+    "select-for-update-all": ("SelectStmt",),
     "set-tablespace": ("AlterTableStmt", "AlterTableMoveAllStmt"),
 }
 
@@ -276,7 +276,7 @@ RULES = (
         Claim(lock=_STRONG, scans=True, rewrites=True, since=17),
     ),
     _rule(
-        "lock-every-row",
+        "select-for-update-all",
         _lock_rows,
         "SELECT … FOR UPDATE or FOR SHARE without WHERE and LIMIT, on a table that was there before.",
         "Lock only the rows that the file changes, or none: UPDATE takes the locks it needs.",

@@ -182,10 +182,10 @@ RULES = (
         _drops(
             "what uses it fails at once",
             *("OBJECT_CAST", "OBJECT_OPCLASS", "OBJECT_OPFAMILY", "OBJECT_CONVERSION", "OBJECT_LANGUAGE"),
-            *("OBJECT_ACCESS_METHOD", "OBJECT_COLLATION", "OBJECT_FOREIGN_SERVER", "OBJECT_FDW"),
-            *("OBJECT_TSCONFIGURATION", "OBJECT_TSDICTIONARY", "OBJECT_TSPARSER", "OBJECT_TSTEMPLATE"),
+            *("OBJECT_ACCESS_METHOD", "OBJECT_COLLATION", "OBJECT_TSCONFIGURATION"),
+            *("OBJECT_TSDICTIONARY", "OBJECT_TSPARSER", "OBJECT_TSTEMPLATE"),
         ),
-        "DROP of a cast, a collation, a language, a server, a text search configuration and the like. PostgreSQL "
+        "DROP of a cast, a collation, a language, a text search configuration and the like. PostgreSQL "
         "refuses while something of the same database depends on it; what code asks for by name it does not see.",
         _LATER,
     ),
@@ -242,7 +242,7 @@ RULES = (
         "Let the code write the column first.",
     ),
     _rule(
-        "drop-identity",
+        "identity-change",
         "AlterTableStmt",
         _alters("stops numbering {column}, and drops its sequence; inserts without a number fail", "AT_DropIdentity"),
         "ALTER COLUMN … DROP IDENTITY.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from dashboard.core.safety.altering import commands
 from dashboard.core.safety.batch import Batch
 from dashboard.core.safety.finding import RiskClass
 from dashboard.core.safety.names import relation_name
@@ -32,6 +33,13 @@ def _create(create: Node, batch: Batch) -> Iterator[Remark]:
     yield Remark(f"makes {child} a partition of {parent}; {what}", safer)
 
 
+def _inherit(alter: Node, batch: Batch) -> Iterator[Remark]:
+    for command in commands(alter, batch, "AT_AddInherit", "AT_DropInherit"):
+        child, parent = relation_name(alter.relation), relation_name(command.get("def"))
+        done = "are found" if command.subtype == "AT_AddInherit" else "are no longer found"
+        yield Remark(f"rows of {child} {done} through {parent}; nobody can read or write {child} until the commit")
+
+
 RULES = (
     Rule(
         "attach-partition",
@@ -56,6 +64,15 @@ RULES = (
             "DEFAULT partition is read in full. ATTACH PARTITION of an empty table lets everybody go on."
         ),
         safer="CREATE TABLE … (LIKE parent INCLUDING ALL), then ATTACH PARTITION.",
+        claim=Claim(lock="AccessExclusiveLock"),
+    ),
+    Rule(
+        "inherit",
+        RiskClass.BREAKING,
+        ("AlterTableStmt",),
+        _inherit,
+        about="ALTER TABLE … INHERIT and NO INHERIT of a table that was there before: queries of the parent change.",
+        safer="Change the code first, so that it reads ONLY the parent or the child by its own name.",
         claim=Claim(lock="AccessExclusiveLock"),
     ),
 )

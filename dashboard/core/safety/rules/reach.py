@@ -61,6 +61,15 @@ def _subscription(node: Node, _: Batch) -> Iterator[Remark]:
     yield Remark(f"{verb} subscription {shown(node.subname)}; rows may stop coming, or come a second time")
 
 
+def _server(drop: Node, _: Batch) -> Iterator[Remark]:
+    lost = "its foreign tables cannot be read any more"
+    if drop.type == "DropUserMappingStmt":
+        yield Remark(f"drops the way into server {shown(drop.servername)}; {lost}")
+    elif drop.remove_type in ("OBJECT_FOREIGN_SERVER", "OBJECT_FDW") and drop.behavior != "DROP_CASCADE":
+        for path in map(path_of, drop.objects):
+            yield Remark(f"drops {object_words(drop.remove_type)} {shown(*path)}; {lost}")
+
+
 _BEYOND: dict[str, Callable[[Any], str]] = {
     "AlterSystemStmt": lambda node: f"changes {node.setstmt.name or 'settings'} of the whole server",
     "CreateRoleStmt": lambda node: f"makes role {shown(node.role)}",
@@ -131,6 +140,13 @@ RULES = (
         _subscription,
         "ALTER and DROP SUBSCRIPTION.",
         "Do it by hand, where both sides can be watched.",
+    ),
+    _rule(
+        "drop-server",
+        "DropStmt DropUserMappingStmt",
+        _server,
+        "DROP SERVER, FOREIGN DATA WRAPPER and USER MAPPING.",
+        "Drop the foreign tables first, one release after the code stopped reading them.",
     ),
     _rule(
         "cluster-wide",
