@@ -251,6 +251,13 @@ def test_a_worker_killed_in_the_middle_of_a_file_is_replaced_by_another_and_the_
         ("001_a.sql",),
         ("002_slow.sql",),
     ]
+    assert services.audit.verify().ok
+    told = [(row.deed, row.subject) for row in reversed(services.audit.newest(50))]
+    assert sorted(deed for deed, _ in told) == sorted([
+        "configuration changed",  # by the first worker; the second found the same one
+        "run asked for", "run started", "run taken up again", "file run", "file run", "run ended",
+    ])  # fmt: skip
+    assert [subject for deed, subject in told if deed == "file run"] == ["001_a.sql", "002_slow.sql"]
 
 
 @pytest.mark.fault(3)
