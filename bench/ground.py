@@ -42,12 +42,13 @@ class Sizes:
     planned_rounds: int = 5
     page_files: int = 1000
     page_views: int = 50
+    paints: int = 10
     watchers: int = 200
     watched_seconds: float = 10
 
 
 FULL = Sizes()
-QUICK = Sizes(rounds=3, far_rounds=2, planned_rounds=2, page_views=15, watched_seconds=4)
+QUICK = Sizes(rounds=3, far_rounds=2, planned_rounds=2, page_views=15, paints=5, watched_seconds=4)
 
 
 @dataclass(frozen=True, slots=True)

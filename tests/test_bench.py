@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,21 @@ TINY = ground.Sizes(
     planned_rounds=1,
     page_files=12,
     page_views=2,
+    paints=1,
     watchers=5,
     watched_seconds=1,
 )
 
 
-@pytest.mark.parametrize("name", ROWS)
+SLOW = ("far", "paint", "watchers")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in ROWS])
 def test_a_row_measures_what_really_ran(name: str, server: EmbeddedServer, tmp_path: Path) -> None:
     group = ROWS[name](ground.Ground(server, tmp_path, TINY))
     assert group.name == name
+    if name == "paint" and not group.lines:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(group.notes[0])
     assert any(line.bound for line in group.lines)
     assert all(line.samples for line in group.lines)
     assert all(sample > 0 for line in group.lines for sample in line.samples if line.unit in ("s", "ms", "KB"))

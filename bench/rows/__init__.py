@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bench.ground import Ground
 from bench.measure import Group
-from bench.rows import far, fresh, nothing, page, plan, watchers
+from bench.rows import far, fresh, nothing, page, paint, plan, watchers
 
 Row = Callable[[Ground], Group]
 
@@ -14,5 +14,7 @@ ROWS: dict[str, Row] = {
     "nothing": nothing.measure,
     "plan": plan.measure,
     "page": page.measure,
+    "twenty": page.measure_twenty,
+    "paint": paint.measure,
     "watchers": watchers.measure,
 }

@@ -1,8 +1,8 @@
-"""The matrix page, inside the server: three environments with a long ladder each, as home remembers them."""
+"""The matrix page, inside the server: three environments, and twenty, with a long ladder each, as home has them."""
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -19,8 +19,11 @@ from dashboard.folder import read_folder
 from dashboard.services.apply import apply
 from dashboard.web import create_app
 
-BEHIND = {"production": 6, "staging": 3, "local": 0}
+Behind = Mapping[str, int]
 """Environment -> how many files it lacks; in this order, so that each database begins as a copy of the one before."""
+
+BEHIND: Behind = {"production": 6, "staging": 3, "local": 0}
+TWENTY: Behind = {f"customer_{n:02}": (20 - n) // 3 for n in range(1, 20)} | {"local": 0}
 
 NOTES = (
     "A signed-in request through Flask's test client, from the request to the last byte of the answer, as it is sent",
@@ -28,28 +31,21 @@ NOTES = (
     "went, and home has the new picture, so that this process plans, compares and draws anew.",
 )
 _READER = "bench@example.com"
-RUNG_TOML = """\
-migrations = "migrations"
-home = "$HOME_URL"
-
-[environments.local]
-url = "$LOCAL_URL"
-
-[environments.staging]
-url = "$STAGING_URL"
-
-[environments.production]
-url = "$PRODUCTION_URL"
-"""
-
 Get = Callable[[], bytes]
 
 
 def measure(ground: Ground) -> Group:
-    folder = ground.folder / "three"
+    return _matrix(ground, "page", BEHIND, Bound(30), Bound(60))
+
+
+def measure_twenty(ground: Ground) -> Group:
+    return _matrix(ground, "twenty", TWENTY, Bound(80), None)
+
+
+def _matrix(ground: Ground, name: str, behind: Behind, time_bound: Bound, size_bound: Bound | None) -> Group:
+    folder = ground.folder / name
     write_files(folder / "migrations", sample_files(ground.sizes.page_files))
-    (folder / "rung.toml").write_text(RUNG_TOML, encoding="utf-8")
-    with three_databases(ground, folder) as variables, _services(folder, variables) as services:
+    with databases(ground, folder, behind) as variables, _services(folder, variables) as services:
         get = _signed_in(services)
 
         def changed() -> float:
@@ -60,12 +56,12 @@ def measure(ground: Ground) -> Group:
         taken = take_turns({"changed": changed, "same": lambda: _milliseconds(get)}, ground.sizes.page_views)
         kilobytes = len(get()) / 1000
     return Group(
-        "page",
-        f"Matrix page, {len(BEHIND)} environments with {ground.sizes.page_files:,} files",
+        name,
+        f"Matrix page, {len(behind)} environments with {ground.sizes.page_files:,} files",
         (
-            Line("in the server", taken["same"], "ms", bound=Bound(30)),
+            Line("in the server", taken["same"], "ms", bound=time_bound),
             Line("in the server, first view after a change", taken["changed"], "ms"),
-            Line("as it is sent", (kilobytes,), "KB", bound=Bound(60)),
+            Line("as it is sent", (kilobytes,), "KB", bound=size_bound),
         ),
         NOTES,
     )
@@ -78,19 +74,25 @@ def _milliseconds(get: Get) -> float:
 
 
 @contextlib.contextmanager
-def three_databases(ground: Ground, folder: Path) -> Iterator[dict[str, str]]:
-    """Home, and the environments at their places on the ladder; gives the variables with their addresses."""
+def databases(ground: Ground, folder: Path, behind: Behind = BEHIND) -> Iterator[dict[str, str]]:
+    """Home, the environments at their places on the ladder, and rung.toml; gives the variables with their addresses."""
+    (folder / "rung.toml").write_text(_rung_toml(behind), encoding="utf-8")
     ladder = read_folder(folder / "migrations", SIZE_LIMIT).migrations
     with contextlib.ExitStack() as stack:
         variables = {"HOME_URL": stack.enter_context(ground.database()).reveal()}
         url: Secret | None = None
-        for name, behind in BEHIND.items():
+        for name, lacks in behind.items():
             url = stack.enter_context(ground.database(copy_of=url))
-            files = Folder(ladder[: len(ladder) - behind])
+            files = Folder(ladder[: len(ladder) - lacks])
             _apply(url, files)
             expect_applied(url, len(files.migrations))
             variables[f"{name.upper()}_URL"] = url.reveal()
         yield variables
+
+
+def _rung_toml(behind: Behind) -> str:
+    tables = (f'[environments.{name}]\nurl = "${name.upper()}_URL"\n' for name in reversed(behind))
+    return "\n".join(('migrations = "migrations"\nhome = "$HOME_URL"\n', *tables))
 
 
 def _apply(url: Secret, files: Folder) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import statistics
 import subprocess
@@ -15,7 +16,7 @@ from bench import crowd
 from bench.files import sample_files, write_files
 from bench.ground import Ground
 from bench.measure import Bound, Group, Line
-from bench.rows.page import RUNG_TOML, session_of, three_databases
+from bench.rows.page import databases, session_of
 from dashboard import bootstrap, settings
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.runs import Runs
@@ -34,12 +35,11 @@ _COMES_UP = 30.0
 def measure(ground: Ground) -> Group:
     folder = ground.folder / "watched"
     write_files(folder / "migrations", sample_files(ground.sizes.page_files))
-    (folder / "rung.toml").write_text(RUNG_TOML, encoding="utf-8")
-    with three_databases(ground, folder) as variables:
+    with databases(ground, folder) as variables:
         for number in range(_RUN_FILES):
             name = f"90{number:03}_watched.sql"
             (folder / "migrations" / name).write_text(_SLOW.format(number=number), encoding="utf-8")
-        with _serving(folder, variables) as (port, services):
+        with serving(folder, variables) as (port, services):
             cookie = f"rung={session_of(services)}"
             alone = _crowd(ground, port, cookie, "/fragments/ladder", 0)
             order = Order(Actor(ActorKind.PERSON, "bench@example.com", Door.WEB))
@@ -85,7 +85,7 @@ def _wait_until_running(runs: Runs, run_id: str) -> None:
 
 
 @contextlib.contextmanager
-def _serving(folder: Path, variables: dict[str, str]) -> Iterator[tuple[int, bootstrap.Services]]:
+def serving(folder: Path, variables: dict[str, str]) -> Iterator[tuple[int, bootstrap.Services]]:
     """`rung serve` in that folder: its port, and the same services beside it."""
     services = bootstrap.build(settings.load(variables, start=folder))
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
@@ -93,7 +93,7 @@ def _serving(folder: Path, variables: dict[str, str]) -> Iterator[tuple[int, boo
     process = subprocess.Popen(
         [rung, "serve", "--port", "0"],
         cwd=folder,
-        env=kept | variables | {"HOME": str(folder)},
+        env=kept | variables | {"HOME": str(folder), "RUNG_SECRET_KEY": secrets.token_urlsafe(32)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
