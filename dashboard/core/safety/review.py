@@ -8,12 +8,13 @@ from dashboard.core.body import Body, read_body
 from dashboard.core.commands import switched_on
 from dashboard.core.migration import Migration, Refusal
 from dashboard.core.parser import SyntaxFault
-from dashboard.core.safety.allowing import acknowledge, read_allowances
+from dashboard.core.safety.allowing import Allowance, acknowledge, read_allowances
 from dashboard.core.safety.batch import Batch, Key
 from dashboard.core.safety.finding import Finding, Reviewed, RiskClass
 from dashboard.core.safety.names import shown
 from dashboard.core.safety.rule import BODY, DYNAMIC, Remark, Rule
 from dashboard.core.safety.rules import RULES
+from dashboard.core.safety.rules.hygiene import UNUSED
 from dashboard.core.safety.rules.opaque import UNREADABLE
 from dashboard.core.script import parse
 from dashboard.core.statement import Statement, parse_fragment
@@ -61,13 +62,22 @@ def _review_file(migration: Migration, batch: Batch, committing: frozenset[str])
     if isinstance(allowances, Refusal):
         return Reviewed(migration, None, allowances)
     batch.begin_file(transactional=script.transactional)
-    found = {
-        acknowledge(finding, allowances, statement.index): None
-        for statement in script.statements
-        for finding in _judged(statement, batch)
-    }
+    found: dict[Finding, None] = {}
+    for statement in script.statements:
+        judged = _judged(statement, batch)
+        found |= dict.fromkeys(acknowledge(finding, allowances, statement.index) for finding in judged)
+        found |= dict.fromkeys(_idle(statement, allowances, judged) if allowances else ())
     script = replace(script, notes=(*script.notes, *_allowed(found)))
     return Reviewed(migration, script, None, tuple(sorted(found, key=lambda finding: finding.line)))
+
+
+def _idle(statement: Statement, allowances: Iterable[Allowance], judged: Iterable[Finding]) -> Iterator[Finding]:
+    """The allowances above a statement that allow nothing."""
+    told = {finding.rule for finding in judged}
+    for one in allowances:
+        if one.statement == statement.index and one.rule not in told:
+            remark = Remark(f"allows {one.rule}, which the statement below does not need")
+            yield replace(_finding(UNUSED, remark, statement, None), line=one.line)
 
 
 def _allowed(findings: Iterable[Finding]) -> Iterator[str]:

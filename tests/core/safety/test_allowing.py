@@ -65,7 +65,7 @@ def test_it_is_kept_in_the_history_as_a_note_of_the_file() -> None:
 
 
 def test_only_the_statement_below_is_meant_and_only_that_rule() -> None:
-    first, second, third = findings(
+    first, second, _, third = findings(
         f"-- rung: allow drop-table {WHY}\nDROP TABLE a;\nDROP TABLE b;\n-- rung: allow truncate {WHY}\nDROP TABLE c;"
     )
     assert [found.blocks for found in (first, second, third)] == [False, True, True]
@@ -113,6 +113,14 @@ def test_the_nearest_name_is_suggested() -> None:
 
 def test_below_the_last_statement_it_is_about_nothing() -> None:
     assert "no statement follows" in refusal(f"SELECT 1;\n-- rung: allow drop-table {WHY}").message
+
+
+def test_a_line_that_allows_what_is_not_found_below_is_reported_where_it_stands() -> None:
+    text = f"SELECT 1;\n-- rung: allow truncate {WHY}\n-- rung: allow drop-table {WHY}\nDROP TABLE legacy;"
+    idle, used = findings(text)
+    assert (idle.rule, idle.line, idle.blocks) == ("unused-allowance", 2, False)
+    assert idle.what == "allows truncate, which the statement below does not need"
+    assert used.acknowledged
 
 
 def test_what_would_fail_all_the_same_cannot_be_allowed() -> None:

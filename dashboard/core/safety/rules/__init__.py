@@ -8,6 +8,7 @@ from dashboard.core.safety.rules import (
     constraints,
     dropping,
     failing,
+    hygiene,
     indexes,
     opaque,
     partitions,
@@ -31,4 +32,5 @@ RULES: tuple[Rule, ...] = (
     *session.RULES,
     *records.RULES,
     *failing.RULES,
+    *hygiene.RULES,
 )

@@ -1,0 +1,2 @@
+-- rung: allow drop-table because "nobody reads it any more"
+ALTER TABLE users RENAME TO people;

