@@ -16,16 +16,26 @@ from dashboard.core.safety.rules import RULES
 from dashboard.core.statement import Statement
 from dashboard.core.tree import find
 
+_RELATIONS = ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE")
 _CLAIMS = {rule.name: rule.claim for rule in RULES}
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A table that is there, by its real name."""
+    """A table or view that is there, by its real name.
+
+    Attributes
+    ----------
+    dependents: what a DROP … CASCADE takes along, as PostgreSQL describes it.
+    never_null: columns that a valid constraint keeps from being NULL.
+
+    """
 
     schema: str
     name: str
     size: Size
+    dependents: tuple[str, ...] = ()
+    never_null: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +71,7 @@ def sharpened(plan: Plan, facts: Facts) -> Plan:
         reviewed = judged.get(step.migration.filename)
         if reviewed is None:
             return step
-        findings = tuple(_with_fact(step, finding, facts) for finding in reviewed.findings)
-        return replace(step, findings=findings)
+        return replace(step, findings=tuple(_sharpened(step, reviewed.findings, facts)))
 
     return replace(plan, steps=tuple(map(sharpen, plan.steps)))
 
@@ -81,25 +90,37 @@ def _tables(statement: Statement | None) -> Iterator[Table]:
     """Every table that the statement names, in its order."""
     if statement is None or statement.tree is None:
         return
-    if statement.tree.type == "DropStmt" and statement.tree.remove_type == "OBJECT_TABLE":
+    if statement.tree.type == "DropStmt" and statement.tree.remove_type in _RELATIONS:
         for path in map(path_of, statement.tree.objects):
             yield Table(path[-2] if len(path) > 1 else "", path[-1])
     for relation in find(statement.tree, "RangeVar"):
         yield Table(relation.schemaname, relation.relname)
 
 
-def _with_fact(step: Step, finding: Finding, facts: Facts) -> Finding:
-    known = (facts.tables.get((table.schema, table.name)) for table in _tables(_statement_at(step, finding.line)))
-    fact = next(filter(None, known), None)
-    if fact is None:
-        return finding
-    return replace(finding, here=_here(finding, fact), source=Source.CATALOG)
+def _sharpened(step: Step, findings: Sequence[Finding], facts: Facts) -> Iterator[Finding]:
+    for finding in findings:
+        statement = _statement_at(step, finding.line)
+        known = (facts.tables.get((table.schema, table.name)) for table in _tables(statement))
+        fact = next(filter(None, known), None)
+        if fact is None or statement is None:
+            yield finding
+        elif not _is_spared(finding, statement, fact):
+            yield replace(finding, here=_here(finding, statement, fact), source=Source.CATALOG)
 
 
-def _here(finding: Finding, fact: Fact) -> Here:
+def _is_spared(finding: Finding, statement: Statement, fact: Fact) -> bool:
+    """A valid CHECK, or NOT NULL itself, spares SET NOT NULL the look at the rows."""
+    if finding.rule != "set-not-null" or statement.tree.type != "AlterTableStmt":
+        return False
+    return {one.name for one in statement.tree.cmds if one.subtype == "AT_SetNotNull"} <= fact.never_null
+
+
+def _here(finding: Finding, statement: Statement, fact: Fact) -> Here:
     name, claim = f"{fact.schema}.{fact.name}", _CLAIMS.get(finding.rule)
+    cascades = statement.tree.type == "DropStmt" and statement.tree.behavior == "DROP_CASCADE"
+    takes = fact.dependents if cascades else ()
     if claim is None or finding.risk is not RiskClass.BLOCKING:
-        return Here(name, fact.size.whole, fact.size.rows)
+        return Here(name, fact.size.whole, fact.size.rows, takes=takes)
     names = (name,)
     trace = StatementTrace(
         1,

@@ -12,6 +12,7 @@ from dashboard.core.words import count, joined, verdict
 
 KEYS = 5  # rows that are named
 MOST = 1000  # rows that are counted
+_FEW = 6  # dependents that are named
 
 
 class Outcome(StrEnum):
@@ -113,7 +114,13 @@ def here_words(here: Here) -> str:
     """What the catalog adds to a finding, as a sentence without its end."""
     rows = f" in about {count(here.rows, 'row')}" if here.rows else ""
     took = f"; that takes {seconds(here.least, here.most)}, roughly" if here.least is not None and here.most else ""
-    return f"{here.table} holds {amount(here.size)}{rows} here{took}".replace("holds empty", "is empty")
+    along = f"; CASCADE takes {_few(here.takes)} along" if here.takes else ""
+    return f"{here.table} holds {amount(here.size)}{rows} here{took}{along}".replace("holds empty", "is empty")
+
+
+def _few(things: Sequence[str]) -> str:
+    more = f" and {count(len(things) - _FEW, 'other thing')}" if len(things) > _FEW else ""
+    return f"{', '.join(things[:_FEW])}{more}" if more else joined(list(things))
 
 
 def oldest_words(oldest: Blocker) -> str:

@@ -19,6 +19,17 @@ SELECT w.at, c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.rel
          OR EXISTS (SELECT FROM pg_constraint AS k WHERE k.confrelid = c.oid AND k.contype = 'f'
                        AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd')))
          OR EXISTS (SELECT FROM pg_rewrite AS w WHERE w.ev_class = c.oid AND c.relkind <> 'v') AS spreads,
+       (WITH RECURSIVE falls (oid) AS (
+               SELECT c.oid
+         UNION SELECT w.ev_class FROM falls
+                 JOIN pg_depend AS d ON d.refobjid = falls.oid AND d.refclassid = 'pg_class'::regclass
+                                    AND d.classid = 'pg_rewrite'::regclass
+                 JOIN pg_rewrite AS w ON w.oid = d.objid)
+        SELECT coalesce(json_agg(told), '[]') FROM (
+               SELECT pg_describe_object('pg_class'::regclass, oid, 0) AS told FROM falls WHERE oid <> c.oid
+         UNION SELECT pg_describe_object('pg_constraint'::regclass, k.oid, 0) FROM pg_constraint AS k
+                 JOIN falls ON falls.oid = k.confrelid WHERE k.contype = 'f' AND k.conrelid <> c.oid
+                ORDER BY 1 LIMIT 21) AS few) AS dependents,
        (SELECT coalesce(json_object_agg(a.attname, json_build_object(
                  'type', format_type(a.atttypid, a.atttypmod), 'base', b.typname, 'category', b.typcategory,
                  'oid', a.atttypid::bigint, 'required', a.attnotnull)), '{}')
@@ -86,6 +97,7 @@ class Known:
     kind: of `pg_class.relkind`.
     size: bytes of the heap, with all partitions. whole: with TOAST and indexes.
     spreads: whoever writes to it may change other tables, by triggers, rules, or foreign keys that cascade.
+    dependents: what a DROP … CASCADE takes along, as PostgreSQL describes it; 21 of them at most.
     columns, constraints, indexes: by name, as `_TABLES` writes them.
 
     """
@@ -98,6 +110,7 @@ class Known:
     size: int
     whole: int
     spreads: bool
+    dependents: list[str]
     columns: dict[str, Any] = field(default_factory=dict)
     constraints: dict[str, Any] = field(default_factory=dict)
     indexes: dict[str, Any] = field(default_factory=dict)
@@ -106,6 +119,14 @@ class Known:
     def key(self) -> tuple[str, ...]:
         """The columns of its primary key."""
         return next((tuple(one["columns"]) for one in self.indexes.values() if one["primary"]), ())
+
+    @property
+    def never_null(self) -> frozenset[str]:
+        """The columns that cannot be NULL, by a constraint that holds for every row."""
+        checks = {one["expression"] for one in self.constraints.values() if one["type"] == "c" and one["valid"]}
+        proved = (name for name in self.columns if f"({sql.Identifier(name).as_string()} IS NOT NULL)" in checks)
+        plain = (name for name in self.columns if f"({name} IS NOT NULL)" in checks)
+        return frozenset({*proved, *plain, *(n for n, one in self.columns.items() if one["required"])})
 
     @property
     def identifier(self) -> sql.Identifier:

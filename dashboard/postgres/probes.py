@@ -88,7 +88,13 @@ def _ask(
 
 def _facts(catalog: Catalog) -> Facts:
     tables = {
-        written: Fact(known.schema, known.name, Size(known.size, 0, known.whole - known.size, _counted(known)))
+        written: Fact(
+            schema=known.schema,
+            name=known.name,
+            size=Size(known.size, 0, known.whole - known.size, _counted(known)),
+            dependents=tuple(known.dependents),
+            never_null=known.never_null,
+        )
         for written, known in catalog.tables.items()
     }
     return Facts(tables, catalog.oldest)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from dashboard.core.environment import Environment
-from dashboard.core.foresight import Answer, Foresight, Outcome, headline
+from dashboard.core.foresight import Answer, Foresight, Outcome, headline, here_words
 from dashboard.core.probes import Table
 from dashboard.core.safety.finding import Here, Source
 from dashboard.postgres import catalog, embedded
@@ -324,6 +324,33 @@ def test_a_table_that_is_there_is_not_new_to_a_create_if_not_exists(production: 
     assert here_of(seen(production, *files)) == [("create-index", "public.users", Source.CATALOG)]
     other = ("CREATE TABLE IF NOT EXISTS userz (id int);", "CREATE INDEX by_name ON userz (id);")
     assert here_of(seen(production, *other)) == []
+
+
+def test_what_a_cascade_takes_along_is_named(chained: Environment) -> None:
+    assert chained.url
+    with psycopg.connect(chained.url.reveal(), autocommit=True) as connection:
+        connection.execute("CREATE VIEW parts AS SELECT id FROM part; CREATE VIEW few AS SELECT id FROM parts LIMIT 3;")
+    foresight = seen(chained, "DROP TABLE part CASCADE;")
+    assert foresight.plan
+    said = {here_words(one.here) for one in foresight.plan.steps[0].findings if one.here}
+    (words,) = said
+    along = "CASCADE takes constraint item_part_fkey on table public.item, view public.few and view public.parts along"
+    assert along in words
+
+
+@pytest.mark.parametrize(
+    ("before", "left"),
+    [
+        ("SELECT 1", ["set-not-null"]),
+        ("ALTER TABLE item ADD CONSTRAINT c CHECK (name IS NOT NULL) NOT VALID", ["set-not-null"]),
+        ("UPDATE item SET name = 'x'; ALTER TABLE item ADD CONSTRAINT c CHECK (name IS NOT NULL)", []),
+    ],
+)
+def test_a_valid_check_spares_the_look_at_the_rows(chained: Environment, before: str, left: list[str]) -> None:
+    assert chained.url
+    with psycopg.connect(chained.url.reveal(), autocommit=True) as connection:
+        connection.execute(before.encode())
+    assert [rule for rule, _, _ in here_of(seen(chained, "ALTER TABLE item ALTER name SET NOT NULL;"))] == left
 
 
 def test_the_plan_stays_the_one_that_a_run_is_asked_for(production: Environment) -> None:

@@ -40,6 +40,7 @@ class Here:
     size: bytes of the table, its TOAST and its indexes. rows: the server's estimate; None where it never counted.
     stops: whom the lock makes wait: `writes`, `reads and writes`; empty where the rule does not say.
     least, most: seconds that the work may take; None where it does not grow with the table.
+    takes: what a CASCADE takes along.
 
     """
 
@@ -49,6 +50,7 @@ class Here:
     stops: str = ""
     least: float | None = None
     most: float | None = None
+    takes: tuple[str, ...] = ()
 
     @property
     def is_brief(self) -> bool:
