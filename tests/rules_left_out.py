@@ -42,7 +42,6 @@ LEFT_OUT = {
     "create-or-replace-view": "whether one is there, and has the same columns, the text does not tell",
     "create-extension": "it adds what the server's own package brings, and takes nothing away",
     "enum-add-value": "it locks nothing but the type, and takes effect at the commit; enum-add-then-use says what goes wrong",
-    "search-path-blanked": "it is one file's own matter: the next one starts with the usual path, and Rung names its tables in full",
     "create-index-concurrently": "it is the safe way; the runner sends it alone and finds what it leaves behind",
     "create-index-expr-search-path": _CATALOG,
     "validate-constraint": "it is the safe way; validate-in-lock says where it is not",

@@ -44,12 +44,14 @@ class Batch:
 
     Attributes
     ----------
+    in_body: whether a DO block or a called function is being judged.
     values: of enumerations, that this file's transaction has added to types that were there before, with their type.
 
     """
 
     def __init__(self, there: Collection[Key] = ()) -> None:
         self.trusting = False
+        self.in_body = False
         self.values: dict[str, Path] = {}
         self._there = frozenset(there)
         self._new: set[Path] = set()  # ("relation", schema, name), ("type", schema, name), …
@@ -76,6 +78,11 @@ class Batch:
     def transactional(self) -> bool:
         """Whether the file that is judged runs in a transaction."""
         return self._transactional
+
+    @property
+    def path_is_empty(self) -> bool:
+        """Whether this file is certain to have left no schema in the search_path."""
+        return self._schema == ""
 
     def has_new_table(self, relation: Node) -> bool:
         """The same for a `RangeVar`."""
@@ -126,7 +133,14 @@ class Batch:
             self._handlers[tree.type](self, tree)
         for call in find(tree, "FuncCall") if tree.type in ("SelectStmt", "CallStmt") else ():
             if call.funcname[-1] == "set_config":
-                self._schema = self._unknown_schema()
+                self._schema = "" if self._empties_path(tree, call) else self._unknown_schema()
+
+    def _empties_path(self, tree: Node, call: Node) -> bool:
+        """Whether it is what dumps begin with: SELECT set_config('search_path', '', false)."""
+        alone = tree.type == "SelectStmt" and tree.where_clause is None and not tree.from_clause
+        said = [argument.constant if argument.type == "A_Const" else None for argument in call.args]
+        lasts = said[2:] == [False] or (said[2:] == [True] and self._transactional)
+        return self._certain and alone and said[:2] == ["search_path", ""] and lasts
 
     # --- keys ---
 

@@ -145,6 +145,14 @@ def _look_into_call(call: Node, statement: Statement, batch: Batch, seen: Seen) 
 
 
 def _judge_body(definition: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
+    outside, batch.in_body = batch.in_body, True
+    try:
+        yield from _judge_inside(definition, batch, seen)
+    finally:
+        batch.in_body = outside
+
+
+def _judge_inside(definition: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
     foreign = list(_ask(BODY, definition.tree, definition, batch, set()))
     if foreign:
         yield from foreign

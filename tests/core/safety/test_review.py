@@ -369,6 +369,55 @@ def test_what_gives_up_the_runs_lock_will_fail(sql: str) -> None:
     assert (finding.rule, finding.risk, finding.blocks) == ("drops-runner-lock", RiskClass.OPAQUE, True)
 
 
+ADDED = "ALTER TYPE app.mood ADD VALUE 'calm';\n"
+EMPTIED = "SELECT pg_catalog.set_config('search_path', '', false);\n"
+ALONE = "-- rung: no transaction\n"
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule", "line"),
+    [
+        (ADDED + "SELECT 1;\nSELECT 'calm'::app.mood", "enum-add-then-use", 3),
+        (ADDED + "CREATE VIEW v AS\nSELECT CAST('calm' AS app.mood)", "enum-add-then-use", 3),
+        (ADDED + "DO $$ BEGIN\nPERFORM 'calm'::app.mood; END $$", "enum-add-then-use", 3),
+        (EMPTIED + "INSERT INTO t VALUES (1)", "search-path-blanked", 2),
+        (EMPTIED + "CREATE TABLE t (a int)", "search-path-blanked", 2),
+        ("SET search_path = '';\nALTER TABLE t ADD a int", "search-path-blanked", 2),
+        (ALONE + "SET LOCAL lock_timeout = '1s'", "set-local-outside-tx", 2),
+        (ALONE + "SELECT set_config('lock_timeout', '1s', true)", "set-local-outside-tx", 2),
+        (ALONE + "LOCK TABLE t IN ROW SHARE MODE", "lock-table-outside-tx", 2),
+    ],
+)
+def test_what_is_certain_to_fail_stops_the_file(sql: str, rule: str, line: int) -> None:
+    assert found(sql) == [(rule, line)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        ADDED + "UPDATE t SET a = 'calm' WHERE b",
+        ADDED + "SELECT 'calm'::text, 'glad'::app.mood",
+        "CREATE TYPE app.mood AS ENUM ('sad');" + ADDED + "SELECT 'calm'::app.mood",
+        ALONE + ADDED + "SELECT 'calm'::app.mood",
+        EMPTIED + "INSERT INTO public.t VALUES (1)",
+        EMPTIED + "CREATE TEMP TABLE t (a int); INSERT INTO t VALUES (1)",
+        EMPTIED + "ALTER TABLE IF EXISTS t ADD a int",
+        EMPTIED + "RESET search_path; CREATE TABLE t (a int)",
+        EMPTIED + "SET search_path = app; CREATE TABLE t (a int)",
+        "SELECT set_config('search_path', '', false) WHERE false; CREATE TABLE t (a int)",
+        "DO $$ BEGIN SET search_path = ''; END $$; CREATE TABLE t (a int)",
+        ALONE + "DO $$ BEGIN SET LOCAL lock_timeout = '1s'; LOCK TABLE t IN ROW SHARE MODE; END $$",
+        "SET LOCAL lock_timeout = '1s'; LOCK TABLE t IN ROW SHARE MODE",
+    ],
+)
+def test_what_may_well_work_does_not_stop_as_what_is_certain_to_fail(sql: str) -> None:
+    assert rules(sql) == []
+
+
+def test_an_emptied_path_does_not_reach_into_the_next_file() -> None:
+    assert rules(EMPTIED, "CREATE TABLE t (a int)") == []
+
+
 # --- Rung's own records ---
 
 

@@ -1,2 +1,2 @@
 ALTER TYPE mood ADD VALUE 'calm';
-UPDATE moods SET mood = 'calm' WHERE id = 1;
+UPDATE moods SET mood = 'calm'::mood WHERE id = 1;

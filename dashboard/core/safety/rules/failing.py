@@ -1,43 +1,98 @@
 """What is certain to raise an error, or to do nothing."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from dashboard.core.safety.batch import Batch
 from dashboard.core.safety.finding import RiskClass
-from dashboard.core.safety.names import shown
+from dashboard.core.safety.names import relation_name, shown
 from dashboard.core.safety.rule import Claim, Remark, Rule
-from dashboard.core.tree import Node
+from dashboard.core.tree import Node, walk
+
+_WITH_VALUES = (
+    *("InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt"),
+    *("AlterTableStmt", "CreateStmt", "ViewStmt", "CreateTableAsStmt"),
+)
 
 
-def _uses_value(constant: Node, batch: Batch) -> Iterator[Remark]:
+def _uses_value(statement: Node, batch: Batch) -> Iterator[Remark]:
     if not batch.values:
         return
-    value = constant.constant
-    made = batch.values.get(value) if isinstance(value, str) else None
-    if made:
-        what = f"uses '{value}' in the transaction that adds it to {shown(*made)}, which PostgreSQL refuses"
-        yield Remark(what, f"ALTER TYPE {shown(*made)} ADD VALUE '{value}' in a file of its own, before this one.")
+    cast: dict[int, Node] = {}  # by the place of the constant
+    for node in walk(statement):
+        if node.type == "TypeCast" and node.arg is not None and node.arg.type == "A_Const":
+            cast[node.arg.location] = node.type_name
+        elif node.type == "A_Const" and isinstance(node.constant, str) and node.constant in batch.values:
+            yield from _used(node, batch.values[node.constant], cast.get(node.location))
 
 
-def _local(setting: Node, batch: Batch) -> Iterator[Remark]:
-    if setting.is_local and not batch.transactional:
-        yield Remark("sets something until the end of a transaction, and there is none: it does nothing", certain=False)
+def _used(constant: Node, made: tuple[str, ...], cast: Node | None) -> Iterator[Remark]:
+    """A text that is cast to another type is not the value, and one without a cast need not be."""
+    if cast is not None and cast.names[-1] != made[-1]:
+        return
+    value, of = constant.constant, shown(*made)
+    refused = "which PostgreSQL refuses" if cast is not None else f"which PostgreSQL refuses where it is meant as {of}"
+    safer = f"ALTER TYPE {of} ADD VALUE '{value}' in a file of its own, before this one."
+    what = f"uses '{value}' in the transaction that adds it to {of}, {refused}"
+    yield Remark(what, safer, at=constant, certain=cast is not None)
+
+
+def _local(node: Node, batch: Batch) -> Iterator[Remark]:
+    if batch.transactional or batch.in_body or not _is_local(node):
+        return
+    yield Remark("sets something until the end of a transaction, and there is none: it does nothing")
+
+
+def _is_local(node: Node) -> bool:
+    if node.type == "VariableSetStmt":
+        return bool(node.is_local)
+    return node.funcname[-1] == "set_config" and len(node.args) == 3 and _constant(node.args[2]) is True
+
+
+def _constant(node: Node) -> Any:
+    return node.constant if node.type == "A_Const" else None
 
 
 def _lock(_: Node, batch: Batch) -> Iterator[Remark]:
-    if not batch.transactional:
+    if not (batch.transactional or batch.in_body):
         yield Remark("locks a table outside of a transaction, which PostgreSQL refuses")
+
+
+_TARGETS = {
+    "InsertStmt": "relation",
+    "UpdateStmt": "relation",
+    "DeleteStmt": "relation",
+    "MergeStmt": "relation",
+    "CreateStmt": "relation",
+    "AlterTableStmt": "relation",
+    "IndexStmt": "relation",
+    "CreateTrigStmt": "relation",
+    "CreateSeqStmt": "sequence",
+    "ViewStmt": "view",
+}
+
+
+def _without_path(node: Node, batch: Batch) -> Iterator[Remark]:
+    if not batch.path_is_empty or batch.in_body or (node.type == "AlterTableStmt" and node.missing_ok):
+        return
+    relation = getattr(node, _TARGETS[node.type])
+    own = relation.schemaname or relation.relpersistence == "t" or relation.relname.startswith("pg_")
+    if not own and not batch.has_new_table(relation):
+        name = relation_name(relation)
+        what = f"names {name} without its schema, and this file has emptied the search_path: nothing is found"
+        yield Remark(what, f"Write public.{name}, or leave out what empties the search_path.")
 
 
 RULES = (
     Rule(
         "enum-add-then-use",
         RiskClass.WILL_FAIL,
-        ("A_Const",),
+        _WITH_VALUES,
         _uses_value,
         about=(
             "A value that ALTER TYPE … ADD VALUE adds cannot be used before its transaction ends, unless the type was "
-            "made in it. Texts that merely read the same are taken for it."
+            "made in it. With a cast to the type it is certain and stops the run; a text that merely reads the same is "
+            "only shown, for it may be a text."
         ),
         safer="Add the value in a file of its own, and use it in the next one.",
         claim=Claim(fails="55P04"),
@@ -45,9 +100,9 @@ RULES = (
     Rule(
         "set-local-outside-tx",
         RiskClass.WILL_FAIL,
-        ("VariableSetStmt",),
+        ("VariableSetStmt", "FuncCall"),
         _local,
-        about="SET LOCAL in a file that runs outside a transaction: a warning, and no effect.",
+        about="SET LOCAL, or set_config(…, true), in a file that runs outside a transaction: a warning, and no effect.",
         safer="Plain SET: every file starts with the usual settings, so that it does not outlive the file.",
     ),
     Rule(
@@ -57,5 +112,17 @@ RULES = (
         _lock,
         about="LOCK TABLE in a file that runs outside a transaction.",
         safer="Leave it out, or put it into a file that runs in a transaction.",
+    ),
+    Rule(
+        "search-path-blanked",
+        RiskClass.WILL_FAIL,
+        tuple(_TARGETS),
+        _without_path,
+        about=(
+            "A table without its schema, written to or created after the same file emptied the search_path, as the "
+            "first lines of a dump do. Temporary tables and those of pg_catalog are found all the same."
+        ),
+        safer="Write the schema before the name, or leave out what empties the search_path.",
+        claim=Claim(fails="42P01"),
     ),
 )

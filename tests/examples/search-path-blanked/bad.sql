@@ -1,0 +1,2 @@
+SELECT pg_catalog.set_config('search_path', '', false);
+UPDATE users SET age = 1 WHERE id = 1;
