@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from bench.ground import Ground
 from bench.measure import Group
-from bench.rows import far, fresh, nothing, page, paint, plan, watchers
+from bench.rows import far, fresh, nothing, page, paint, plan, review, watchers
 
 Row = Callable[[Ground], Group]
 
@@ -13,6 +13,7 @@ ROWS: dict[str, Row] = {
     "far": far.measure,
     "nothing": nothing.measure,
     "plan": plan.measure,
+    "review": review.measure,
     "page": page.measure,
     "twenty": page.measure_twenty,
     "paint": paint.measure,
