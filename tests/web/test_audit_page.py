@@ -167,6 +167,13 @@ def test_no_file_is_made_of_too_many_rows(told: None, cast: Cast, monkeypatch: p
     assert "more than 60 rows" in cast.admin.read("/audit.csv", 400)
 
 
+def test_what_comes_in_before_a_file_is_read_is_not_in_it(told: None, services: Services) -> None:
+    found = services.audit.export(AuditFilter(who="mark"), 1000)
+    assert found
+    services.audit.write(Report(Deed.REFUSED, MARK, "staging", "late", "refused"))
+    assert [row.subject for row in found][:1] == ["059_a.sql"]
+
+
 def test_every_deed_can_be_found_by_its_kind() -> None:
     assert {deed for deeds in DEEDS.values() for deed in deeds} == set(Deed)
 
