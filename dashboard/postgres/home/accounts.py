@@ -152,6 +152,7 @@ def session(home: Connection, token_hash: bytes) -> Session | None:
                AND s.seen_at > pg_catalog.now() - %s::interval AND s.created_at > pg_catalog.now() - %s::interval
             """,
             (token_hash, IDLE, ABSOLUTE),
+            prepare=True,  # every request asks it, and to plan it takes longer than to execute it
         )
         return cursor.fetchone()
 

@@ -96,6 +96,7 @@ def stored(home: Connection, environments: Sequence[str]) -> dict[str, Stored]:
             "SELECT environment, version, not_reachable_since, reason, advice, answered FROM home.picture"
             " WHERE environment = ANY (%s)",
             (list(environments),),
+            prepare=True,
         )
         return {row.environment: row for row in cursor}
 

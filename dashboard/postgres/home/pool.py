@@ -20,6 +20,8 @@ PATH = f"SET search_path = pg_catalog, {SCHEMA}, pg_temp"
 _PATIENCE = 5.0  # seconds to wait for a connection that others use
 _OLD_SCHEMA = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName, errors.UndefinedFunction)
 
+_ONLY_WHERE_ASKED = 2**31  # executions before a statement is prepared by itself
+
 _TAKES_NO_ROWS = (errors.DiskFull, errors.ReadOnlySqlTransaction)
 
 
@@ -44,6 +46,9 @@ class Home:
             try:
                 with _in_our_words():
                     yield connection
+            except (HomeNotReady, Unreachable):  # what it has prepared may be of tables that are others now
+                connection.close()
+                raise
             finally:
                 self._put_back(connection)
         finally:
@@ -68,6 +73,7 @@ class Home:
             connection.close()
         connection = connect(self.environment, purpose="home")
         connection.execute(PATH)
+        connection.prepare_threshold = _ONLY_WHERE_ASKED  # with `prepare=True`, for what every request asks
         return connection
 
     def _put_back(self, connection: Connection) -> None:
@@ -88,6 +94,8 @@ def _in_our_words() -> Iterator[None]:
         yield
     except _OLD_SCHEMA as wrong:
         raise HomeNotReady(f"it is not prepared for this version of Rung ({one_line(wrong)})") from wrong  # noqa: TRY003  # one of several reasons
+    except errors.FeatureNotSupported as wrong:  # a prepared statement "must not change result type"
+        raise Unreachable(SCHEMA, "its tables changed at this moment", "Try again in a moment.") from wrong
     except _TAKES_NO_ROWS as wrong:
         reason = f"it takes no rows ({one_line(wrong)})"
         raise Unreachable(SCHEMA, reason, "Make room on its disk, or let it be written to again.") from wrong

@@ -44,6 +44,22 @@ def test_a_connection_that_breaks_in_the_middle_is_said_to_be_unreachable(
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_a_prepared_statement_whose_table_changed_fails_once_and_not_for_ever(
+    home: Home, in_home: psycopg.Connection[Any]
+) -> None:
+    """A newer Rung brings home up to date while the pages of the older one are still served."""
+
+    def ask() -> list[Any]:
+        with home.connection() as connection:
+            return connection.execute("SELECT * FROM home.link", prepare=True).fetchall()
+
+    assert ask() == []
+    in_home.execute("ALTER TABLE home.link ADD COLUMN newer text")
+    with pytest.raises(Unreachable, match="its tables changed at this moment"):
+        ask()
+    assert ask() == []
+
+
 def test_a_transaction_is_undone_when_its_block_fails(home: Home, in_home: psycopg.Connection[Any]) -> None:
     def fail() -> None:
         with home.transaction() as connection:
