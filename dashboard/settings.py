@@ -39,6 +39,7 @@ _TOP = (
 )
 _OF_WEBHOOK = ("url", "secret", "environments", "outcomes")
 _SHORTEST_TOKEN = 20
+_MOST_PROXIES = 5
 _SHORTEST_BOOTSTRAP = 16
 _SHORTEST_SECRET = 24
 _LIMITS = ("stuck_sessions", "stuck_seconds")
@@ -61,6 +62,7 @@ class Settings:
     public_url: the address people open, without a slash at the end; None: whatever address they came by.
     size_limit: bytes of one migration.
     probe_limit: bytes of the largest table that is read in full before anything runs.
+    trusted_proxies: how many proxies stand in front, each of which adds the address it was called from.
     metrics_token: what opens `/metrics`; None: nothing does.
     webhooks: who is told how runs ended.
     bootstrap_secret: with it the first admin's account is made in the browser; None: only `rung user add` makes it.
@@ -77,6 +79,7 @@ class Settings:
     secret_key: Secret | None = field(default=None, repr=False)
     size_limit: int = SIZE_LIMIT
     probe_limit: int = PROBE_LIMIT
+    trusted_proxies: int = 0
     metrics_token: Secret | None = field(default=None, repr=False)
     bootstrap_secret: Secret | None = field(default=None, repr=False)
     webhooks: tuple[Webhook, ...] = ()
@@ -127,6 +130,7 @@ def load(
         size_limit=_whole(table, "max_file_size", path.name, SIZE_LIMIT),
         probe_limit=_whole(table, "probe_limit", path.name, PROBE_LIMIT),
         environments=_environments(table, variables, path.name),
+        trusted_proxies=_proxies(variables),
         metrics_token=_metrics_token(variables),
         bootstrap_secret=_bootstrap_secret(variables),
         webhooks=_webhooks(table, list(table["environments"]), variables, path.name),
@@ -146,6 +150,7 @@ def _without_file(variables: Mapping[str, str], start: Path, directory: Path | N
         home_variable="RUNG_HOME_URL",
         public_url=_public_url({}, variables, "the shell"),
         secret_key=Secret(key) if key else None,
+        trusted_proxies=_proxies(variables),
         metrics_token=_metrics_token(variables),
         bootstrap_secret=_bootstrap_secret(variables),
     )
@@ -158,6 +163,14 @@ def _bootstrap_secret(variables: Mapping[str, str]) -> Secret | None:
         what = f"RUNG_BOOTSTRAP_SECRET has {short}, and whoever guesses it becomes the first admin"
         raise UnsafeConfiguration(what, 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"')
     return Secret(secret) if secret else None
+
+
+def _proxies(variables: Mapping[str, str]) -> int:
+    text = variables.get("RUNG_TRUSTED_PROXIES") or "0"
+    if not text.isdecimal() or int(text) > _MOST_PROXIES:
+        where, expected = "the shell", f"a number from 0 to {_MOST_PROXIES}"
+        raise BadValue(where, "RUNG_TRUSTED_PROXIES", repr(text), expected)
+    return int(text)
 
 
 def _metrics_token(variables: Mapping[str, str]) -> Secret | None:

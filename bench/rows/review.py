@@ -12,9 +12,9 @@ from dashboard.core.safety.review import review
 
 FILES = 400
 NOTES = (
-    "In one process, without a server. Each of the files has one to four statements, of tables, columns, indexes,",
-    "constraints and rows; every rule gets to see every statement that it asks for. The garbage collector is off, as in",
-    "the command.",
+    "In one process, without a server. Each of the files has two to four statements, of tables, columns, indexes,",
+    "constraints and rows; every rule sees every statement that it asks for. The garbage collector is off, as in the",
+    "command.",
 )
 
 
@@ -33,10 +33,8 @@ def measure(ground: Ground) -> Group:
 
 
 def _batch() -> tuple[Migration, ...]:
-    read = (
-        read_migration(file.name, f"{file.body}\nDELETE FROM users WHERE id = {number};".encode())
-        for number, file in enumerate(sample_files(FILES))
-    )
+    texts = ((file.name, f"{file.body}\nDELETE FROM users WHERE id = 7;") for file in sample_files(FILES))
+    read = (read_migration(name, text.encode()) for name, text in texts)
     return tuple(one for one in read if isinstance(one, Migration))
 
 

@@ -2,6 +2,7 @@
 
 import jinja2
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from dashboard.bootstrap import Services
 from dashboard.web import (
@@ -64,6 +65,8 @@ def create_app(services: Services) -> Flask:
         "lstrip_blocks": True,
     }
     app.url_map.merge_slashes = False
+    hops = services.settings.trusted_proxies
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=0, x_host=0)  # type: ignore[method-assign]  # as Flask's manual has it
     site = security.site_of(services.settings.public_url, services.settings.secret_key)
     app.extensions["rung"] = Desk(services, site)
     requests.log_requests(app)

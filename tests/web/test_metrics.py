@@ -2,16 +2,19 @@
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from flask import Flask
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.environment import Secret
 from dashboard.core.errors import UnsafeConfiguration
+from dashboard.services import health
 from dashboard.settings import Settings, load
 from dashboard.web import create_app
 from tests.cast import Cast
@@ -96,6 +99,50 @@ def test_ready_says_in_a_few_words_why_it_is_not(app: Flask, settings: Settings,
     bare = create_app(empty).test_client().get("/readyz")
     empty.close()
     assert (bare.status_code, bare.text) == (503, "home is not prepared\n")
+
+
+def test_ready_notices_every_file_of_home_that_has_not_run(app: Flask, home_url: Secret) -> None:
+    with psycopg.connect(home_url.reveal()) as home:
+        home.execute("DELETE FROM home._migrations_applied WHERE filename LIKE '014%'")
+    assert app.test_client().get("/readyz").text == "home is not prepared\n"
+
+
+def test_probes_do_not_queue_up_behind_one_whose_home_hangs(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, over = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        hanging.set()
+        over.wait(30)
+
+    monkeypatch.setattr(health, "_FRESH", 0.05)
+    monkeypatch.setattr(health.Health, "_ask", hang)
+    first = threading.Thread(target=services.health.why_not_ready)
+    first.start()
+    try:
+        assert hanging.wait(5)
+        assert services.health.why_not_ready() == "home does not answer"
+    finally:
+        over.set()
+        first.join()
+
+
+@pytest.mark.parametrize(("hops", "seen"), [(0, "127.0.0.1"), (1, "104.22.17.40"), (2, "99.61.165.29")])
+def test_the_address_behind_so_many_proxies_is_in_the_audit_and_no_other_is_believed(
+    settings: Settings, hops: int, seen: str
+) -> None:
+    services = build(replace(settings, trusted_proxies=hops))
+    client = create_app(services).test_client()
+    sent = {"X-Forwarded-For": "6.6.6.6, 99.61.165.29, 104.22.17.40", "X-Forwarded-Host": "evil.example"}
+    token = re.search(r'name="csrf" value="([^"]+)"', client.get("/sign-in", headers=sent).text)
+    assert token
+    client.post("/sign-in", data={"csrf": token[1], "email": "a@example.com", "password": "x"}, headers=sent)
+    assert settings.home
+    with psycopg.connect(settings.home.reveal()) as home:
+        rows = home.execute("SELECT address FROM home.audit WHERE deed = 'sign-in refused'").fetchall()
+    services.close()
+    assert rows == [(seen,)]
 
 
 def test_health_needs_no_database_and_no_known_host(settings: Settings) -> None:

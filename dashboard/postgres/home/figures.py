@@ -28,10 +28,9 @@ def run_figures(home: Connection) -> RunFigures:
     return RunFigures(ended, {row[0]: int(row[1]) for row in opened}, waiting, succeeded)
 
 
-def answers(home: Connection) -> None:
-    """Ask for what every page needs. Raises Unreachable, HomeNotReady."""
-    home.execute("SELECT FROM home.session LIMIT 0")
-    home.execute("SELECT FROM home.rehearsal LIMIT 0")
+def applied(home: Connection) -> frozenset[str]:
+    """The files of home's own schema that have run. Raises Unreachable, HomeNotReady."""
+    return frozenset(name for (name,) in home.execute("SELECT filename FROM home._migrations_applied"))
 
 
 def _rows(home: Connection, sql: str) -> list[Any]:
