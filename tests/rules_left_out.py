@@ -59,7 +59,6 @@ LEFT_OUT = {
     "secret-in-file": f"{_HYGIENE}; passwords are masked wherever the file is shown or kept",
     "session-leak": f"{_HYGIENE}; the runner cleans the session between files",
     "timeout-disabled": _HYGIENE,
-    "needs-newer-server": "the review is not told the version of the server",
 }
 
 OTHERWISE = {

@@ -71,7 +71,9 @@ def sharpened(plan: Plan, facts: Facts) -> Plan:
         reviewed = judged.get(step.migration.filename)
         if reviewed is None:
             return step
-        return replace(step, findings=tuple(_sharpened(step, reviewed.findings, facts)))
+        of_version = (finding for finding in step.findings if finding.since)
+        findings = sorted((*reviewed.findings, *of_version), key=lambda finding: finding.line)
+        return replace(step, findings=tuple(_sharpened(step, findings, facts)))
 
     return replace(plan, steps=tuple(map(sharpen, plan.steps)))
 

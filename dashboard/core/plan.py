@@ -260,13 +260,14 @@ def _steps(pending: Sequence[Entry], picture: Picture, renames: dict[str, str], 
     return tuple(
         Step(migration, Action.ADOPT, None, renamed_from=renames[migration.filename])
         if migration.filename in renames
-        else _step(reviewed[migration.filename], unfinished.get(migration.filename))
+        else _step(reviewed[migration.filename], unfinished.get(migration.filename), picture.server_version)
         for migration in files
     )
 
 
-def _step(reviewed: Reviewed, unfinished: UnfinishedFile | None) -> Step:
-    step = Step(reviewed.migration, Action.RUN, reviewed.script, reviewed.findings, reviewed.refusal, unfinished)
+def _step(reviewed: Reviewed, unfinished: UnfinishedFile | None, version: str) -> Step:
+    findings = reviewed.on_server(version)
+    step = Step(reviewed.migration, Action.RUN, reviewed.script, findings, reviewed.refusal, unfinished)
     if unfinished is None or step.script is None:
         return replace(step, unfinished=None)
     same_text = unfinished.normalised_hash == reviewed.migration.normalised_hash

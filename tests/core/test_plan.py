@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.core.environment import Environment, Policies, Policy
+from dashboard.core.facts import Facts, sharpened
 from dashboard.core.migration import HASH_VERSION, Folder, Migration, Refusal, read_migration
 from dashboard.core.picture import AppliedFile, FailedFile, LedgerRow, Picture, UnfinishedFile
 from dashboard.core.plan import Action, Entry, Plan, State, make_plan
@@ -542,3 +543,15 @@ def _planning(files: int, pending: str, policy: Policy) -> float:
     taken = time.process_time() - begun
     assert len(planned.steps) == files - len(done)
     return taken
+
+
+# --- the server's version ---
+
+
+@pytest.mark.parametrize(("version", "stops"), [("14.19", True), ("15.1", False), ("16beta1", False), ("", False)])
+def test_a_file_that_the_server_is_too_old_for_fails_there_and_cannot_be_forced(version: str, stops: bool) -> None:
+    sql = "SELECT 1;\nMERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DO NOTHING;"
+    made = plan(folder(file("001_a.sql", sql)), replace(picture(), server_version=version))
+    (step,) = sharpened(made, Facts()).steps
+    assert [(one.rule, one.line) for one in step.failing] == ([("needs-newer-server", 2)] if stops else [])
+    assert bool(made.runnable(force=True, until_blocked=False)) is not stops

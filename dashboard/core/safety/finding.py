@@ -1,5 +1,6 @@
 """A finding: one remark of the review about one statement."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -72,6 +73,7 @@ class Finding:
     blocks: whether the gate stops before this file.
     acknowledged: the reason why its author accepts it, from a line `-- rung: allow …`; empty where nobody did.
     here: what the environment's catalog adds; None where it was not asked, or knows no such table.
+    since: where it is true of older servers only: the first major version that it is not true of; 0 for the others.
 
     """
 
@@ -85,6 +87,7 @@ class Finding:
     source: Source = Source.PARSED
     acknowledged: str = ""
     here: Here | None = None
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Reviewed:
     ----------
     script: None where the file cannot be read as SQL; then `refusal` says why.
     findings: in the order of their lines; those with `blocks` stop the run before this file.
+    newer: what is true on older servers only, see `on_server`.
 
     """
 
@@ -102,3 +106,10 @@ class Reviewed:
     script: Script | None
     refusal: Refusal | None = None
     findings: tuple[Finding, ...] = ()
+    newer: tuple[Finding, ...] = ()
+
+    def on_server(self, version: str) -> tuple[Finding, ...]:
+        """The findings on a server of that version, such as `16.4`; where nobody knows it, those of every server."""
+        major = re.match(r"\d+", version)
+        late = [finding for finding in self.newer if major and int(major[0]) < finding.since]
+        return tuple(sorted((*self.findings, *late), key=lambda finding: finding.line)) if late else self.findings

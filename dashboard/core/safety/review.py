@@ -68,7 +68,9 @@ def _review_file(migration: Migration, batch: Batch, committing: frozenset[str])
         found |= dict.fromkeys(acknowledge(finding, allowances, statement.index) for finding in judged)
         found |= dict.fromkeys(_idle(statement, allowances, judged) if allowances else ())
     script = replace(script, notes=(*script.notes, *_allowed(found)))
-    return Reviewed(migration, script, None, tuple(sorted(found, key=lambda finding: finding.line)))
+    by_line = sorted(found, key=lambda finding: finding.line)
+    ever, older = [one for one in by_line if not one.since], [one for one in by_line if one.since]
+    return Reviewed(migration, script, None, tuple(ever), tuple(older))
 
 
 def _idle(statement: Statement, allowances: Iterable[Allowance], judged: Iterable[Finding]) -> Iterator[Finding]:
@@ -263,6 +265,7 @@ def _finding(rule: Rule, remark: Remark, statement: Statement, node: Node | None
         what=remark.what,
         safer=remark.safer or rule.safer,
         blocks=rule.blocks and remark.certain,
+        since=remark.since,
     )
 
 

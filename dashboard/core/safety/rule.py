@@ -23,6 +23,7 @@ class Remark:
     safer: the safer way for exactly this case; None: the rule's own.
     at: the node whose line it belongs to; None: the node that was judged.
     certain: False where the rows or the server decide whether it comes true; then it stops nothing.
+    since: where it is true of older servers only: the first major version that it is not true of.
 
     """
 
@@ -30,6 +31,7 @@ class Remark:
     safer: str | None = None
     at: Node | None = None
     certain: bool = True
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

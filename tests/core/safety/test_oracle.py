@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from dashboard.core.migration import Migration, read_migration
+from dashboard.core.safety.review import review
 from dashboard.core.safety.rule import Claim, Rule
 from dashboard.core.safety.rules import RULES
 from dashboard.core.script import Script, parse
@@ -97,6 +98,70 @@ def other(other_server: EmbeddedServer) -> Iterator[psycopg.Connection[tuple[obj
 
 
 by_rule: Callable[..., pytest.MarkDecorator] = pytest.mark.parametrize("rule", CLAIMING, ids=lambda rule: rule.name)
+
+
+NEWER = {
+    "ALTER TABLE lines ALTER double DROP EXPRESSION": 13,
+    "ALTER TABLE users ALTER name SET COMPRESSION pglz": 14,
+    "CREATE TABLE packed (a text COMPRESSION pglz)": 14,
+    "ALTER TABLE events DETACH PARTITION events_2025 FINALIZE": 14,
+    "CREATE OR REPLACE TRIGGER same BEFORE UPDATE ON users EXECUTE FUNCTION suppress_redundant_updates_trigger()": 14,
+    "CREATE FUNCTION one() RETURNS int BEGIN ATOMIC SELECT 1; END": 14,
+    "ALTER TABLE users SET ACCESS METHOD heap": 15,
+    "CREATE UNIQUE INDEX ON users (email) NULLS NOT DISTINCT": 15,
+    "CREATE TABLE once (a int UNIQUE NULLS NOT DISTINCT)": 15,
+    "MERGE INTO users u USING teams t ON u.id = t.id WHEN MATCHED THEN DO NOTHING": 15,
+    "MERGE INTO users u USING teams t ON u.id = t.id WHEN NOT MATCHED BY SOURCE THEN DO NOTHING": 17,
+    "ALTER TABLE lines ALTER double SET EXPRESSION AS (id * 3)": 17,
+    "SELECT * FROM JSON_TABLE('[1]', '$[*]' COLUMNS (a int PATH '$')) AS j": 17,
+    "ALTER TABLE users ADD half int GENERATED ALWAYS AS (age / 2) VIRTUAL": 18,
+    "CREATE TABLE halves (a int, b int GENERATED ALWAYS AS (a / 2))": 18,
+    "ALTER TABLE users ADD CHECK (age > 0) NOT ENFORCED": 18,
+    "ALTER TABLE users ADD CONSTRAINT named NOT NULL age": 18,
+    "CREATE TABLE spans (a int4range, b tsrange, PRIMARY KEY (a, b WITHOUT OVERLAPS))": 18,
+}
+"""Statements, and the first major version whose parser takes them."""
+
+
+def knows(connection: psycopg.Connection[tuple[object, ...]], sql: str) -> bool:
+    try:
+        connection.execute(sql.encode())
+    except psycopg.errors.SyntaxError:
+        return False
+    except psycopg.Error:
+        return True
+    finally:
+        connection.rollback()
+    return True
+
+
+def compare_version(connection: psycopg.Connection[tuple[object, ...]], sql: str) -> None:
+    version = str(connection.info.server_version // 10_000)
+    migration = read_migration("001_example.sql", sql.encode())
+    assert isinstance(migration, Migration)
+    (reviewed,) = review([migration])
+    needs = [finding.blocks for finding in reviewed.on_server(version) if finding.rule == "needs-newer-server"]
+    assert any(needs) is not knows(connection, sql)
+
+
+@pytest.mark.parametrize("sql", NEWER)
+def test_the_newest_server_knows_all_that_older_ones_do_not(
+    sql: str, embedded: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    compare_version(embedded, sql)
+    migration = read_migration("001_example.sql", sql.encode())
+    assert isinstance(migration, Migration)
+    (reviewed,) = review([migration])
+    assert max(finding.since for finding in reviewed.newer) == NEWER[sql]
+    assert reviewed.on_server(f"{NEWER[sql]}.1") == reviewed.on_server("") == reviewed.findings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sql", NEWER)
+def test_an_older_server_refuses_what_the_rule_says_it_does(
+    sql: str, other: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    compare_version(other, sql)
 
 
 @by_rule

@@ -16,6 +16,7 @@ from dashboard.core.safety.rules import (
     records,
     rows,
     session,
+    versions,
 )
 
 RULES: tuple[Rule, ...] = (
@@ -32,5 +33,6 @@ RULES: tuple[Rule, ...] = (
     *session.RULES,
     *records.RULES,
     *failing.RULES,
+    *versions.RULES,
     *hygiene.RULES,
 )

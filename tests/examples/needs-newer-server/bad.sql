@@ -1,0 +1,1 @@
+ALTER TABLE users ADD COLUMN double integer GENERATED ALWAYS AS (age * 2) VIRTUAL;
