@@ -319,8 +319,8 @@ MUTANTS = (
         "the gate looks at the first statement only",
         "a DROP on the second line passes",
         "core/safety/review.py",
-        "        for statement in script.statements\n        for finding in _judged",
-        "        for statement in script.statements[:1]\n        for finding in _judged",
+        "    for statement in script.statements:\n        judged = _judged",
+        "    for statement in script.statements[:1]:\n        judged = _judged",
         APPLY + "test_a_destructive_file_stops_everything_and_names_file_line_loss_and_both_ways_on",
     ),
     _mutant(
