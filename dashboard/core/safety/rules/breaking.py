@@ -1,6 +1,7 @@
 """Taking away or renaming what running code relies on."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from dashboard.core.commands import object_words
 from dashboard.core.safety.altering import column_name, commands, table
@@ -61,17 +62,18 @@ def _drops(what: str, *kinds: str) -> Judge:
     def judge(drop: Node, batch: Batch) -> Iterator[Remark]:
         if drop.remove_type not in kinds or drop.behavior == "DROP_CASCADE":
             return
-        for path in map(path_of, drop.objects):
+        for thing in drop.objects:
             kind = KINDS.get(drop.remove_type)
-            if kind is None or not batch.has_new(kind, path):
-                yield Remark(f"drops {object_words(drop.remove_type)} {_placed(drop.remove_type, path)}; {what}")
+            if kind is None or not batch.has_new(kind, path_of(thing)):
+                yield Remark(f"drops {object_words(drop.remove_type)} {_placed(drop.remove_type, thing)}; {what}")
 
     return judge
 
 
-def _placed(kind: str, path: tuple[str, ...]) -> str:
+def _placed(kind: str, thing: Any) -> str:
     if kind == "OBJECT_CAST":
-        return f"({' AS '.join(path)})"
+        return f"({' AS '.join(shown(*path_of(side)) for side in thing)})"
+    path = path_of(thing)
     on_table = kind in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY")
     return f"{shown(path[-1])} of {shown(*path[:-1])}" if on_table else shown(*path)
 
