@@ -129,18 +129,18 @@ def _forecasts(run: RunView, progress: Progress) -> Forecasts:
 
 def _drawn(look: Look) -> Drawn:
     may_stop = current.visitor().may(Act.STOP, look.run.environment)
-    drawn = look.drawn.get(may_stop)
-    if drawn is None:
-        frame = replace(current.frame(""), csrf=_TOKEN)
-        digest, doubt = look.progress.digest, _in_doubt(look.run)
-        if digest not in look.forecasts:
-            look.forecasts[digest] = _forecasts(look.run, look.progress)
-        forecasts = look.forecasts[digest]
-        page = make_page(look.run, look.progress, frame, may_stop=may_stop, decide=doubt, forecasts=forecasts)
-        html = render_template("run_live.html", page=page)
-        drawn = Drawn(page.live.version, html, None if _TOKEN in html else pack_page(html.encode()))
-        look.drawn[may_stop] = drawn
-    return drawn
+    return look.draw(lambda: _draw(look, may_stop=may_stop), may_stop=may_stop)
+
+
+def _draw(look: Look, *, may_stop: bool) -> Drawn:
+    frame = replace(current.frame(""), csrf=_TOKEN)
+    digest, doubt = look.progress.digest, _in_doubt(look.run)
+    if digest not in look.forecasts:
+        look.forecasts[digest] = _forecasts(look.run, look.progress)
+    forecasts = look.forecasts[digest]
+    page = make_page(look.run, look.progress, frame, may_stop=may_stop, decide=doubt, forecasts=forecasts)
+    html = render_template("run_live.html", page=page)
+    return Drawn(page.live.version, html, None if _TOKEN in html else pack_page(html.encode()))
 
 
 def _in_doubt(run: RunView) -> str | None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dashboard.core.progress import RunView, StoredEvent
@@ -25,14 +26,35 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A run as home knew it. `drawn`: by whether the reader may stop it. `forecasts`: by the digest of its plan."""
+    """A run as home knew it.
+
+    Attributes
+    ----------
+    forecasts: by the digest of its plan.
+    drawn: by whether the reader may stop it. earlier: the drawings of the look before, where that is not too old.
+
+    """
 
     run: RunView
     events: tuple[StoredEvent, ...]
     progress: Progress
     at: float
     forecasts: dict[str, Forecasts]
+    earlier: dict[bool, Drawn] = field(default_factory=dict)
     drawn: dict[bool, Drawn] = field(default_factory=dict)
+    drawing: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+
+    def draw(self, draw: Callable[[], Drawn], *, may_stop: bool) -> Drawn:
+        """One draws; whoever comes meanwhile gets the drawing before, or waits where there is none."""
+        done, earlier = self.drawn.get(may_stop), self.earlier.get(may_stop)
+        if done is not None:
+            return done
+        if not self.drawing.acquire(blocking=earlier is None) and earlier is not None:
+            return earlier
+        try:
+            return self.drawn.get(may_stop) or self.drawn.setdefault(may_stop, draw())
+        finally:
+            self.drawing.release()
 
 
 class Watched:
@@ -62,7 +84,8 @@ class Watched:
             return None
         before = known.events if known else ()
         events = (*before, *runs.events_since(run_id, before[-1].sequence if before else 0))
-        look = Look(run, events, add_up(events), at, known.forecasts if known else {})
+        earlier = known.drawn if known and at - known.at < _OLD else {}
+        look = Look(run, events, add_up(events), at, known.forecasts if known else {}, earlier)
         self._keep(run_id, look)
         return look
 

@@ -1,17 +1,24 @@
 """Many people watch one run: home is asked once for all of them, and each gets what is theirs."""
 
 import gzip
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from dashboard.bootstrap import Services
+from dashboard.core.progress import RunState, RunView
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.runs import Runs
 from dashboard.web import watched
+from dashboard.web.progress import add_up
 from tests.cast import TOKEN, Cast
 from tests.conftest import Write
 from tests.oracle import wait_until
+
+NOW = datetime(2026, 11, 3, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -76,3 +83,48 @@ def test_a_look_that_is_too_old_is_shown_to_nobody(
     for _ in range(3):
         assert cast.viewer.get(watching).status_code == 200
     assert len(asked) == 3
+
+
+def test_a_look_is_drawn_once_however_many_come_at_once_and_nobody_waits_for_it_twice() -> None:
+    """A drawing takes as long as twenty answers; eight threads that all drew it would leave no time for other pages."""
+    first, second = a_look(), a_look()
+    begun, go_on = threading.Event(), threading.Event()
+    drawings: list[str] = []
+
+    def slowly() -> watched.Drawn:
+        drawings.append("drawn")
+        begun.set()
+        assert go_on.wait(10)
+        return watched.Drawn(str(len(drawings)), "", None)
+
+    with ThreadPoolExecutor(8) as threads:
+        waiting = [threads.submit(first.draw, slowly, may_stop=False) for _ in range(8)]
+        assert begun.wait(10)
+        assert not any(one.done() for one in waiting)
+        go_on.set()
+        assert {one.result(10).version for one in waiting} == {"1"}
+        second.earlier.update(first.drawn)
+        begun.clear()
+        go_on.clear()
+        drawing = threads.submit(second.draw, slowly, may_stop=False)
+        assert begun.wait(10)
+        assert {second.draw(slowly, may_stop=False).version for _ in range(8)} == {"1"}, "what there was before"
+        go_on.set()
+        assert drawing.result(10).version == "2"
+    assert second.draw(slowly, may_stop=False).version == "2"
+    assert len(drawings) == 2
+
+
+def test_who_may_stop_a_run_is_never_given_the_drawing_of_others() -> None:
+    look = a_look()
+    kinds = {may: look.draw(lambda may=may: watched.Drawn("1", f"{may}", None), may_stop=may) for may in (True, False)}
+    assert [kinds[may].html for may in (True, False)] == ["True", "False"]
+
+
+def a_look() -> watched.Look:
+    run = RunView(
+        run_id="1", environment="staging", order=Order(Actor(ActorKind.PERSON, "a", Door.WEB)), state=RunState.RUNNING,
+        outcome=None, requested_at=NOW, started_at=NOW, heard_at=NOW, ended_at=None, attempt=1, stop_asked_by=None,
+        result=None, now=NOW,
+    )  # fmt: skip
+    return watched.Look(run, (), add_up(()), 0.0, {})
