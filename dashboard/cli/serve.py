@@ -115,12 +115,13 @@ def supervise(
 
 
 _GUNICORN = (sys.executable, "-m", "gunicorn")
+_READER = "dashboard.web.reader.Reader"
 
 
 def _gunicorn_options(door: Door) -> list[str]:
     bind = f"[{door.host}]:{door.port}" if ":" in door.host else f"{door.host}:{door.port}"
     return [
-        *("--bind", bind, "--worker-class", "gthread", "--workers", "1", "--threads", str(door.threads)),
+        *("--bind", bind, "--worker-class", _READER, "--workers", "1", "--threads", str(door.threads)),
         *("--graceful-timeout", "10", "--keep-alive", "5", "--log-level", "warning", "--worker-tmp-dir", _in_memory()),
         *("--limit-request-line", "4094", "--limit-request-fields", "60", "--limit-request-field_size", "8190"),
     ]

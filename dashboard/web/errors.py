@@ -6,7 +6,8 @@ import secrets
 from http import HTTPStatus
 
 from flask import Flask, Response, g, make_response, render_template, request, url_for
-from werkzeug.exceptions import HTTPException
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act, Asker, who_may
@@ -49,8 +50,9 @@ STATUS: dict[type[RungError], int] = {NotFound: 404, UnknownEnvironment: 404, No
 
 
 def answer_errors(app: Flask) -> None:
-    """Every error of every view ends in one of these three."""
+    """Every error of every view ends in one of these."""
     app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(ParseException, _of_bad_chunk)
     app.register_error_handler(RungError, _of_ours)
     app.register_error_handler(Exception, _of_surprise)
 
@@ -68,6 +70,11 @@ def _of_http(problem: HTTPException) -> AnyResponse:
         if name in ("Allow", "Retry-After", "WWW-Authenticate"):
             answer.headers[name] = value
     return answer
+
+
+def _of_bad_chunk(_: Exception) -> AnyResponse:
+    """The server finds it only where the form is read."""
+    return _of_http(BadRequest())
 
 
 def _of_ours(problem: RungError) -> AnyResponse:
