@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import hashlib
 import re
 from pathlib import Path
 
@@ -50,6 +51,54 @@ def test_an_asset_comes_packed_for_who_can_unpack_it(bare: Flask) -> None:
     assert packed.content_encoding == "gzip"
     assert gzip.decompress(packed.data) == plain.data
     assert "Accept-Encoding" in packed.headers["Vary"]
+
+
+@pytest.mark.parametrize("name", assets.read_assets())
+def test_each_asset_has_the_hash_of_its_content_in_its_name_and_comes_smaller_where_packed(
+    bare: Flask, name: str
+) -> None:
+    asset, client = assets.read_assets()[name], bare.test_client()
+    plain, packed = (client.get(f"/static/{asset.name}", headers={"Accept-Encoding": ways}) for ways in ("", "gzip"))
+    assert plain.data == asset.body
+    assert hashlib.sha256(plain.data).hexdigest()[:12] == asset.name.split(".")[1]
+    assert gzip.decompress(packed.data) == plain.data
+    assert len(packed.data) < len(plain.data)
+    for answer in (plain, packed):
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["Content-Type"] == asset.type
+        assert "Accept-Encoding" in answer.headers["Vary"]
+        assert "Set-Cookie" not in answer.headers, "a shared cache keeps it"
+
+
+def test_what_changes_gets_another_address_and_the_old_one_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "css").mkdir()
+    (tmp_path / "css" / "1-a.css").write_text("a { color: red }")
+    before = assets.read_assets(tmp_path)["rung.css"].name
+    (tmp_path / "css" / "1-a.css").write_text("a { color: blue }")
+    assert assets.read_assets(tmp_path)["rung.css"].name != before
+
+
+def test_no_page_names_a_static_file_past_its_hash() -> None:
+    for path in (*TEMPLATES, *(WEB / "static").rglob("*.*")):
+        assert "/static/" not in path.read_text(), path
+        assert not re.search(r"url\((?!#)", path.read_text()), path
+
+
+PAGES = ("/", "/environments/staging", "/history", "/fragments/ladder", "/migrations/001_create_users.sql")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_of_some_size_comes_packed_and_no_cache_keeps_it(
+    three: tuple[str, ...], cast: Cast, path: str
+) -> None:
+    plain, packed = (cast.viewer.get(path, headers={"Accept-Encoding": ways}) for ways in ("", "gzip"))
+    assert (plain.status_code, packed.status_code) == (200, 200)
+    assert len(plain.data) > assets.WORTH_PACKING
+    assert (plain.content_encoding, packed.content_encoding) == (None, "gzip")
+    assert len(packed.data) < len(plain.data) / 2
+    for answer in (plain, packed):
+        assert "no-store" in answer.headers["Cache-Control"]
+        assert "Accept-Encoding" in answer.headers["Vary"]
 
 
 def test_pages_come_packed_too(three: tuple[str, ...], cast: Cast) -> None:
