@@ -95,6 +95,7 @@ def place(tmp_path: Path, make_database: MakeDatabase, home_url: Secret, receive
     services.close()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_before_its_message_was_heard_is_followed_by_one_that_sends_it_again(
     place: Place, receiver: Receiver, in_home: psycopg.Connection[Any]
 ) -> None:
