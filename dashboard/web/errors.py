@@ -14,12 +14,15 @@ from dashboard.core.access import Act, Asker, who_may
 from dashboard.core.audit import NOBODY, Deed, Report, Source
 from dashboard.core.errors import (
     ConfigurationError,
+    ConnectionLost,
     EnvironmentFault,
+    HomeNotReady,
     NoFolder,
     NotAllowed,
     NotFound,
     RungError,
     UnknownEnvironment,
+    Unreachable,
 )
 from dashboard.web import current
 from dashboard.web.bearer import is_api
@@ -45,6 +48,7 @@ TEXTS = {
     405: "This address does not take that kind of request. Nothing was done.",
     413: "That was more than this page takes. Nothing was done.",
 }
+HOME = "home"  # what faults of our own database call it
 NO_ROLE = "Ask an admin to give you one; it counts from the next click on."
 STATUS: dict[type[RungError], int] = {NotFound: 404, UnknownEnvironment: 404, NotAllowed: 403}
 
@@ -136,10 +140,19 @@ def _heading(problem: RungError) -> str:
             return "There is no migrations folder"
         case ConfigurationError():
             return "Rung is not set up yet"
+        case HomeNotReady():
+            return "Rung's own database cannot be used"
         case EnvironmentFault():
-            return "Rung's own database does not answer"
+            return _heading_of_fault(problem)
         case _:
             return HEADINGS[503]
+
+
+def _heading_of_fault(problem: EnvironmentFault) -> str:
+    name = getattr(problem, "environment", HOME)
+    silent = isinstance(problem, Unreachable | ConnectionLost)
+    called = "Rung's own database" if name == HOME else name
+    return f"{called} {'does not answer' if silent else 'cannot be used'}"
 
 
 def _of_surprise(problem: Exception) -> AnyResponse:

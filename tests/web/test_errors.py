@@ -1,6 +1,8 @@
 """Error pages: what happened, what to do, a way on; never a trace, an address or a version."""
 
+import html
 import logging
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ from flask import Flask
 
 from dashboard.bootstrap import build
 from dashboard.core.environment import Secret
+from dashboard.core.errors import ConnectionLost, HomeNotReady, RungError, Unreachable, Unusable
 from dashboard.settings import Settings
 from dashboard.web import create_app, security
 from tests.cast import Cast, words
@@ -52,6 +55,26 @@ def test_a_lost_home_says_so_without_its_password(settings: Settings) -> None:
     assert "Rung's own database does not answer" in words(answer)
     assert SECRET not in answer.text
     services.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "heading"),
+    [
+        (Unreachable("staging", "nobody listens", "Start it."), "staging does not answer"),
+        (ConnectionLost("staging", "at COMMIT", "it is gone"), "staging does not answer"),
+        (Unusable("staging", "it is a standby", "Ask the primary."), "staging cannot be used"),
+        (Unreachable("home", "nobody listens", "Start it."), "Rung's own database does not answer"),
+        (HomeNotReady("it is not prepared"), "Rung's own database cannot be used"),
+    ],
+)
+def test_a_database_at_fault_is_called_by_its_name(bare: Flask, fault: RungError, heading: str) -> None:
+    def fail() -> str:
+        raise fault
+
+    bare.add_url_rule("/broken", view_func=security.open_to_all(fail))
+    answer = bare.test_client().get("/broken")
+    assert answer.status_code == 503
+    assert re.findall(r"<h1[^>]*>([^<]+)</h1>", html.unescape(answer.text)) == [heading]
 
 
 def test_a_page_that_is_not_there_has_a_way_back(cast: Cast) -> None:
