@@ -123,7 +123,7 @@ class Probe:
     statement: the statement in brief.
     why_not: why it cannot be asked now; empty where it can.
     functions: names of functions that its expressions call.
-    optional: the statement does nothing where the table is not there.
+    optional: nothing is to be asked where the table is not there: the statement does nothing then, or makes it first.
     unsure: earlier statements make things that its expressions may need.
     changed: for `Validated`, the tables that earlier statements make or change, by their names alone.
     after: the tables whose rows earlier statements write, and where: triggers and cascades may reach further.
@@ -173,6 +173,7 @@ class _Batch:
     def __init__(self) -> None:
         self.all = ""  # who may have changed anything
         self.made: set[str] = set()
+        self.expected: set[str] = set()  # made IF NOT EXISTS
         self.tables: dict[str, str] = {}
         self.columns: dict[tuple[str, str], str] = {}
         self.waiting: dict[tuple[str, str], _Asked] = {}  # constraints that were added NOT VALID
@@ -233,8 +234,7 @@ class _Batch:
         self.tables.setdefault(relation.relname, self._place)
 
     def _CreateStmt(self, tree: Node) -> None:  # noqa: N802  # the parser's name
-        if not tree.if_not_exists:
-            self.made.add(tree.relation.relname)
+        (self.expected if tree.if_not_exists else self.made).add(tree.relation.relname)
 
     def _CreateTableAsStmt(self, tree: Node) -> None:  # noqa: N802  # the parser's name
         self._touch(tree.into.rel)
@@ -323,7 +323,7 @@ def _of_command(command: Node, tree: Node, statement: Statement, batch: _Batch, 
         twice = changed & set(meant[1])
         said = f"the same statement changes {shown(*sorted(twice))} first" if twice else ""
         for probe in _probes([meant], statement, batch, table):
-            yield replace(probe, why_not=probe.why_not or said, line=line, optional=tree.missing_ok)
+            yield replace(probe, why_not=probe.why_not or said, line=line, optional=probe.optional or tree.missing_ok)
 
 
 def _probes(asked: Iterable[_Asked], statement: Statement, batch: _Batch, table: Table) -> Iterator[Probe]:
@@ -338,6 +338,7 @@ def _probes(asked: Iterable[_Asked], statement: Statement, batch: _Batch, table:
                 why_not=batch.why_not(table, None if isinstance(look_for, Validated) else columns)
                 or _why_no_parent(look_for, batch),
                 functions=tuple(tuple(call.funcname) for one in expressions for call in find(one, "FuncCall")),
+                optional=table.name in batch.expected,
                 unsure=batch.makes,
                 changed=frozenset(batch.tables) | batch.made if isinstance(look_for, Validated) else frozenset(),
                 after=tuple(batch.written.items()),

@@ -284,6 +284,16 @@ def test_what_hangs_on_an_earlier_write_may_put_the_rows_right_first(chained: En
     assert "whose triggers or foreign keys may change item first" in answer.what
 
 
+@pytest.mark.parametrize(("table", "fails"), [("brand_new", False), ("teams", True)])
+def test_a_table_made_if_not_exists_is_asked_only_where_it_is_there(
+    production: Environment, table: str, fails: bool
+) -> None:
+    text = f"CREATE TABLE IF NOT EXISTS {table} (id int, team int); ALTER TABLE {table} ADD COLUMN must int NOT NULL;"
+    foresight = seen(production, f"{text} CREATE UNIQUE INDEX one ON {table} (id);")
+    assert bool(foresight.failing) is fails
+    assert not any("does not exist" in answer.what for answer in foresight.answers)
+
+
 def test_a_write_that_nothing_hangs_on_leaves_the_answer_certain(chained: Environment) -> None:
     answer = only(chained, "INSERT INTO other VALUES (1); ALTER TABLE item ALTER COLUMN name SET NOT NULL;")
     assert answer.outcome is Outcome.FAILS
