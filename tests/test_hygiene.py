@@ -20,6 +20,8 @@ SAMPLE = Path(dashboard.__file__).parent / "sample"
 MACHINE_PATHS = re.compile("(?<![A-Za-z0-9.:_-])/" + r"(?:work|root|workspace|home/[a-z]\w*|Users/\w+)/")
 REGISTRIES = re.compile("py" + r"pi\.org|python" + r"hosted\.org|index" + r"-url\s*=|find" + r"-links\s*=")
 
+TRUST = re.compile(r"\|\s*safe\b|autoescape\s+false|Markup\(|shell=True|\bpickle\b|verify=False|debug=True")
+
 FILES = sorted(SAMPLE.glob("*.sql"))
 
 
@@ -45,6 +47,10 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
 
 def test_no_committed_file_names_a_path_of_somebody_s_machine() -> None:
     assert lines_with(MACHINE_PATHS) == []
+
+
+def test_no_template_and_no_module_trusts_a_text_as_markup() -> None:
+    assert [line for line in lines_with(TRUST) if line.startswith("dashboard/")] == []
 
 
 def test_no_committed_file_names_a_package_registry() -> None:
