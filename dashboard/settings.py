@@ -31,7 +31,7 @@ PROBE_LIMIT = 1_000_000_000
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _NAME = re.compile(r"(?!all$)[a-z][a-z0-9_-]{0,62}")  # `--env all` means every one of them
 _PASSWORD = re.compile(r"://[^/@]*:(?!\d+/)[^@]*[^@:]@|password\s*=", re.IGNORECASE)  # of a server, a key, a service
-_POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved")
+_POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved", "superuser")
 _TOP = (
     *("migrations", "home", "allow_plain_home", "public_url", "secret_key", "max_file_size", "probe_limit"),
     "environments",

@@ -51,6 +51,7 @@ class Policies:
     edited: an applied file whose content changed since (line ends alone never count).
     duplicate_numbers: two files of the folder with one number.
     moved: another database than the one of the last run, under the same name: restored, copied, made anew.
+    superuser: the role that applies there may do anything on the whole server.
     stuck_sessions, stuck_seconds: while a statement waits for a lock, so many sessions may wait behind it, and none of
         them longer; beyond that it makes room, and the file is tried again.
     allow_plain: the dashboard may reach it through an open network without encryption.
@@ -62,6 +63,7 @@ class Policies:
     edited: Policy = Policy.WARN
     duplicate_numbers: Policy = Policy.REFUSE
     moved: Policy = Policy.REFUSE
+    superuser: Policy = Policy.WARN
     stuck_sessions: int = 3
     stuck_seconds: float = 2.0
     protected: bool = False

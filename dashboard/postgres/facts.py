@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from psycopg import sql
 
-from dashboard.core.environment import Environment
+from dashboard.core.environment import Environment, Policy
 from dashboard.core.errors import EnvironmentFault, ForeignLedger, Unusable
+from dashboard.core.hosts import is_here
 from dashboard.core.picture import Identity, Unwritable
 from dashboard.postgres.ledger import TABLE
 
@@ -25,6 +26,7 @@ class Facts(NamedTuple):
     read_only: bool
     read_only_source: str | None  # as in pg_settings.source, where it is on
     user: str
+    superuser: bool
     database: str
     database_oid: int
     system: str | None
@@ -60,7 +62,7 @@ SELECT clock_timestamp(), pg_postmaster_start_time(), current_setting('server_ve
        current_setting('default_transaction_read_only')::boolean,
        CASE WHEN current_setting('default_transaction_read_only')::boolean THEN
          (SELECT s.source FROM pg_catalog.pg_settings AS s WHERE s.name = 'default_transaction_read_only') END,
-       session_user::text, current_database()::text, d.oid::bigint, {system},
+       session_user::text, current_setting('is_superuser')::boolean, current_database()::text, d.oid::bigint, {system},
        has_database_privilege(d.oid, 'CREATE'),
        has_schema_privilege(n.oid, 'USAGE'), has_schema_privilege(n.oid, 'CREATE'),
        c.relkind::text,
@@ -179,7 +181,19 @@ def unwritable(environment: Environment, facts: Facts) -> Unwritable | None:
     missing = list(_missing_to_write(environment, facts))
     if missing:
         return Unwritable(f"role {facts.user} may not write there", _grants(missing), idle=False)
+    if facts.superuser and environment.policies.superuser is Policy.REFUSE:
+        return Unwritable(f"role {facts.user} is a superuser, which rung.toml refuses", _OWN_ROLE, idle=False)
     return None
+
+
+_OWN_ROLE = "Give Rung a role of its own that owns what the migrations change, and nothing else."
+
+
+def remark_on_superuser(environment: Environment, facts: Facts, host: str) -> str | None:
+    """Worth saying of everything but an unprotected database on this machine."""
+    if not facts.superuser or (is_here(host) and not environment.policies.protected):
+        return None
+    return f"Role {facts.user} is a superuser: a migration could read and change anything on that server. {_OWN_ROLE}"
 
 
 def _missing_to_write(environment: Environment, facts: Facts) -> Iterator[str]:

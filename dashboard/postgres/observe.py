@@ -86,7 +86,7 @@ def survey(connection: Connection, environment: Environment, *, fresh: bool = Fa
         pooling = pooling_of(environment, connection, found.facts.pid)
         if fresh and pooling is Pooling.SESSION:
             connection.execute(own_session(connection, pooled=True).encode())
-    return _made(environment, found, pooling)
+    return _made(environment, found, pooling, connection.info.host)
 
 
 @contextmanager
@@ -192,7 +192,7 @@ class _Latest(NamedTuple):
     identity: str | None = None
 
 
-def _made(environment: Environment, found: _Found, pooling: Pooling) -> Survey:
+def _made(environment: Environment, found: _Found, pooling: Pooling, host: str) -> Survey:
     about = found.facts
     facts.refuse_unreadable(environment, about)
     unfinished, failed = attempts.read(found.tried)
@@ -211,7 +211,7 @@ def _made(environment: Environment, found: _Found, pooling: Pooling) -> Survey:
         history_id=latest.id,
         unwritable=pooler.why_not(pooling) or facts.unwritable(environment, about),
         moved=moved,
-        remarks=tuple(_remarks(found, pooling)),
+        remarks=tuple(_remarks(found, pooling, facts.remark_on_superuser(environment, about, host))),
     )
     return Survey(
         picture,
@@ -230,7 +230,9 @@ def _made(environment: Environment, found: _Found, pooling: Pooling) -> Survey:
     )
 
 
-def _remarks(found: _Found, pooling: Pooling) -> Iterator[str]:
+def _remarks(found: _Found, pooling: Pooling, of_role: str | None) -> Iterator[str]:
+    if of_role is not None:
+        yield of_role
     if pooling is Pooling.SESSION:
         yield pooler.REMARK
     named = Counter(row[0] for row in found.ledger)

@@ -18,6 +18,7 @@ LONGEST_CHECK = 20  # seconds that a check from a page may take; the command tak
 _EXPORTED = 1000  # rows read at a time
 _HIGHEST = 2**63 - 1
 _SHOWN = 10_000  # plans of which a process knows by heart that somebody was shown them
+_NOTICES = 5  # of a plan that was shown; what concerns the whole database comes first
 _log = logging.getLogger("rung.audit")
 
 
@@ -58,7 +59,7 @@ class Audit:
         if key in self._shown or not plan.steps:
             return
         files = ", ".join(f"{step.migration.filename} {step.migration.raw_hash[:12]}" for step in plan.steps)
-        detail = f"{verdict(plan)}: {files}"
+        detail = ". ".join((f"{verdict(plan)}: {files}", *plan.notices[:_NOTICES]))
         try:
             with self._home.transaction() as connection:
                 rows.append_first(

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from dashboard.core.environment import Environment, Secret
+from dashboard.core.environment import Environment, Policies, Policy, Secret
 from dashboard.core.picture import NotReachable, Picture
 from dashboard.core.plan import State, make_plan
 from dashboard.core.run import Outcome, Result
 from dashboard.core.safety.review import review
-from dashboard.postgres import embedded, history
+from dashboard.postgres import embedded, facts, history
 from dashboard.postgres.connect import connect
 from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
@@ -37,6 +37,47 @@ def narrow(environment: Environment) -> Iterator[Environment]:
     yield replace(environment, url=Secret(url))
     ask(environment, f"DROP OWNED BY {role} CASCADE")
     ask(environment, f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("narrower", [False, True])
+def test_a_superuser_is_told_of_and_refused_where_the_configuration_says_so(
+    environment: Environment, narrow: Environment, *, narrower: bool
+) -> None:
+    ask(
+        environment,
+        f"GRANT CREATE ON DATABASE {name_of(environment)} TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC",
+    )
+    used = replace(narrow if narrower else environment, policies=Policies(protected=True))
+    picture = take_picture(used)
+    assert isinstance(picture, Picture)
+    assert any("is a superuser" in remark for remark in picture.remarks) is not narrower
+    refusing = replace(used, policies=Policies(superuser=Policy.REFUSE))
+    result = apply(refusing, three_files, ORDER)
+    assert result.outcome is (Outcome.APPLIED if narrower else Outcome.UNREACHABLE)
+    if not narrower:
+        assert ask(environment, "SELECT to_regclass('public.log')") == [(None,)]
+        assert result.problem
+        assert "is a superuser, which rung.toml refuses" in result.problem.message + result.problem.advice
+
+
+@pytest.mark.parametrize(
+    ("host", "protected", "told"),
+    [
+        ("127.0.0.1", False, False),
+        ("/run/postgresql", False, False),
+        ("127.0.0.1", True, True),
+        ("db", False, True),
+    ],
+)
+def test_on_this_machine_a_superuser_is_usual_unless_it_is_protected(
+    environment: Environment, host: str, *, protected: bool, told: bool
+) -> None:
+    used = replace(environment, policies=Policies(protected=protected))
+    with connect(used, purpose="test") as connection:
+        row = connection.execute(facts.query(used)).fetchone()
+    assert row
+    remark = facts.remark_on_superuser(used, facts.Facts(*row), host)
+    assert (remark is not None) is told
 
 
 def name_of(environment: Environment) -> str:

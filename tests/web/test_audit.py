@@ -183,6 +183,14 @@ def test_each_file_that_somebody_takes_out_is_told_once_with_what_was_asked_for(
     assert cast.admin.get("/audit.csv").status_code == 200
 
 
+def test_a_superuser_is_told_of_on_the_page_and_in_the_audit(
+    three: tuple[str, ...], cast: Cast, services: Services
+) -> None:
+    assert "is a superuser: a migration could read" in cast.viewer.get("/environments/production").text
+    (row,) = services.audit.page(AuditFilter(deed=Deed.PLAN_SHOWN)).rows
+    assert "is a superuser: a migration could read" in row.detail
+
+
 def test_a_plan_that_somebody_sees_is_told_once_until_it_is_another(
     three: tuple[str, ...], app: Flask, cast: Cast, services: Services, folder_path: Path, write: Write
 ) -> None:
