@@ -1,5 +1,6 @@
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -136,6 +137,7 @@ def test_it_serves_an_application_s_own_folder(
     rung: str, variables: dict[str, str], cwd: Path, make_database: MakeDatabase
 ) -> None:
     shell = variables | {"DATABASE_URL": make_database().reveal(), "RUNG_HOME_URL": make_database().reveal()}
+    shell["RUNG_SECRET_KEY"] = secrets.token_urlsafe(32)
     run([rung, "new", "add user preferences"], shell, cwd)
     (written,) = (cwd / "migrations").glob("*.sql")
     written.write_text("CREATE TABLE user_preferences (id SERIAL PRIMARY KEY);")
