@@ -22,6 +22,9 @@ LEFT_OUT = {
     "set-compression": _BRIEF,
     "transaction control inside a file": "refused when the file is read",
     "statements that cannot run in a transaction": "the runner sends them alone",
+    "mixed-file": "it runs statement by statement, and the plan says so",
+    "not-rerunnable": "each finished statement is recorded, and a later run goes on behind it",
+    "many-strong-locks": "each is told where it is taken; how long all are held a rehearsal shows",
     "drop-index-concurrently": "it lets everybody go on; whether a query needs the index, its statistics know",
     "drop-statistics": "nothing but plans depends on it",
     "dml-in-cte": "statements in WITH are judged as what they are",
@@ -68,6 +71,15 @@ OTHERWISE = {
     "add-fk-not-valid-partitioned": "add-foreign-key-not-valid-partitioned",
     "add-pk-using-index-nullable": "add-primary-key-using-nullable-index",
     "alter-sequence-restart": "restart-sequence",
+    "commit-inside": "transaction control inside a file",
+    "nested-begin": "transaction control inside a file",
+    "rollback-inside": "transaction control inside a file",
+    "savepoint": "transaction control inside a file",
+    "unclosed-begin": "transaction control inside a file",
+    "wrapped-file": "transaction control inside a file",
+    "non-tx-in-tx": "statements that cannot run in a transaction",
+    "multi-statement-string": "statements that cannot run in a transaction",
+    "statements-after-strong-lock": "ddl-and-bulk-dml",
     "cic-if-not-exists": "create-index-concurrently-if-not-exists",
     "disable-integrity": "integrity-off",
     "disable-rls": "disable-row-security",
@@ -121,7 +133,9 @@ CATALOGUE = frozenset(
     set-expression set-local-outside-tx set-logged set-not-null set-reloptions set-schema set-statistics
     set-storage set-tablespace set-unlogged setval subscription-change timeout-disabled truncate
     truncate-cascade update-without-where upsert-overwrites vacuum vacuum-full validate-constraint
-    validate-in-lock
+    validate-in-lock nested-begin commit-inside rollback-inside savepoint unclosed-begin wrapped-file non-tx-in-tx
+    mixed-file multi-statement-string not-rerunnable statements-after-strong-lock many-strong-locks
+    ddl-and-bulk-dml needs-newer-server
     """.split()  # noqa: SIM905  # a list of quoted words would be a page long
 )
 """Every risk that the catalogue names; each has a rule, or a reason why it has none."""

@@ -70,7 +70,9 @@ class Batch:
 
     def has_new(self, kind: str, path: Path) -> bool:
         """Whether this batch made it. Kinds: relation (tables, views, sequences, …), type, schema, extension."""
-        key = self._key(kind, path)
+        return self._is_new(kind, self._key(kind, path))
+
+    def _is_new(self, kind: str, key: Key) -> bool:
         made = (kind, *key)
         return key[0] == _TEMPORARY or made in self._new or (self.trusting and made in self._likely)
 
@@ -104,6 +106,10 @@ class Batch:
     def is_locked(self, relation: Node) -> bool:
         """Whether an earlier statement of this file's transaction took a lock that stops writers of a table."""
         return self._key("relation", path_of(relation)) in self._locked
+
+    def holds(self) -> tuple[Key, ...]:
+        """The older tables that earlier statements of this file's transaction took such a lock on."""
+        return tuple(sorted(key for key in self._locked if not self._is_new("relation", key)))
 
     # --- what happens ---
 

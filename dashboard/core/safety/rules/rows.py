@@ -6,7 +6,7 @@ from dashboard.core.safety.batch import Batch
 from dashboard.core.safety.finding import RiskClass
 from dashboard.core.safety.folding import keeps_every_row
 from dashboard.core.safety.names import listed, relation_name, shown
-from dashboard.core.safety.rule import Remark, Rule
+from dashboard.core.safety.rule import Claim, Remark, Rule
 from dashboard.core.tree import Node
 
 
@@ -72,6 +72,25 @@ def _reach(clause: Node) -> str:
     return " that the source does not have" if by_source else ": its join is always true"
 
 
+def _under_lock(change: Node, batch: Batch) -> Iterator[Remark]:
+    held = batch.holds()
+    if held and _reaches_many(change) and not batch.has_new_table(change.relation):
+        tables = listed([shown(*key) if key[0] != "public" else shown(key[1]) for key in held])
+        what = f"writes rows of {relation_name(change.relation)} while this file holds its lock on {tables}"
+        yield Remark(f"{what}; who wants to write there waits until all is committed")
+
+
+def _reaches_many(change: Node) -> bool:
+    """Whether it may reach more than the rows that it names: all but VALUES, and WHERE key = 'constant'."""
+    if change.type == "InsertStmt":
+        return change.select_stmt is not None and bool(change.select_stmt.from_clause)
+    where = change.get("where_clause")
+    if where is None or where.type != "A_Expr" or where.name != ("=",):
+        return True
+    sides = (where.lexpr, where.rexpr)
+    return not any(side is not None and side.type == "A_Const" for side in sides)
+
+
 RULES = (
     Rule(
         "truncate",
@@ -132,5 +151,18 @@ RULES = (
         _merge_update,
         about="MERGE … THEN UPDATE where nothing bounds it, as in merge-delete; new columns may be filled.",
         safer="Bound it: WHEN NOT MATCHED BY SOURCE AND … THEN UPDATE.",
+    ),
+    Rule(
+        "ddl-and-bulk-dml",
+        RiskClass.BLOCKING,
+        ("UpdateStmt", "DeleteStmt", "MergeStmt", "InsertStmt"),
+        _under_lock,
+        about=(
+            "UPDATE, DELETE, MERGE or INSERT … SELECT behind an ALTER TABLE, CREATE INDEX or LOCK TABLE of the same "
+            "transaction: its brief lock is held for as long as the rows take. Filling a new column in the file that "
+            "adds it is the usual case. Single rows (VALUES, WHERE key = 'constant') are left alone."
+        ),
+        safer="Change the table in one file and its rows in the next, in batches where they are many.",
+        claim=Claim(lock="AccessExclusiveLock", scans=True),
     ),
 )

@@ -1,0 +1,2 @@
+ALTER TABLE users ADD COLUMN adult boolean;
+UPDATE users SET adult = true WHERE id = 1;
