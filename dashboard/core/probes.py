@@ -151,9 +151,17 @@ def probes_of(steps: Sequence[Step]) -> tuple[Probe, ...]:
             continue
         batch.begin(step.migration.filename)
         for statement in step.script.statements[step.resume_after :]:
-            found += _asked(statement, batch)
+            found += (_without_dropped(probe, step) for probe in _asked(statement, batch))
             batch.learn(statement)
     return tuple(found)
+
+
+def _without_dropped(probe: Probe, step: Step) -> Probe:
+    """An INVALID index that the run drops first, as somebody decided, is in nobody's way."""
+    dropped = {name.rpartition(".")[2] for name in step.unfinished.drop} if step.unfinished else set()
+    if isinstance(probe.look_for, Duplicates) and shown(probe.look_for.index) in dropped:
+        return replace(probe, look_for=replace(probe.look_for, index=""))
+    return probe
 
 
 _Asked = tuple[LookFor, tuple[str, ...], tuple[Node, ...]]  # what, the columns it rests on, its expressions

@@ -439,7 +439,9 @@ def test_a_file_that_takes_its_own_rights_away_is_rolled_back_and_told_so(
 
 @pytest.mark.fault(81)
 def test_a_new_enum_value_used_in_the_same_file_is_explained(environment: Environment) -> None:
-    files = folder("ALTER TYPE mood ADD VALUE 'calm';\nINSERT INTO moods VALUES ('calm');")
+    files = folder(
+        "ALTER TYPE mood ADD VALUE 'calm';\nINSERT INTO moods VALUES (('ca' || 'lm')::mood);"
+    )  # past the review
     ask(environment, "CREATE TYPE mood AS ENUM ('glad')")
     ask(environment, "CREATE TABLE moods (mood mood)")
     told = problem_of(run(environment, files))

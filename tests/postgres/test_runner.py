@@ -171,7 +171,9 @@ def test_a_corrected_file_runs_the_next_time(environment: Environment) -> None:
 @pytest.mark.fault(81)
 def test_a_new_enum_value_used_in_the_same_file_is_told_what_to_do(environment: Environment) -> None:
     run(environment, one("CREATE TYPE mood AS ENUM ('fine');", "000_mood.sql"))
-    told = problem_of(run(environment, one("ALTER TYPE mood ADD VALUE 'new';\nSELECT 'new'::mood;")))
+    told = problem_of(
+        run(environment, one("ALTER TYPE mood ADD VALUE 'new';\nSELECT ('ne' || 'w')::mood;"))
+    )  # past the review
     assert (told.sqlstate, told.line) == ("55P04", 2)
     assert "put what uses it into the next file" in told.advice
 

@@ -161,7 +161,11 @@ def test_while_a_run_goes_on_there_is_nothing_to_decide(stopped: Stopped, cast: 
 
 
 def test_a_decision_is_written_down_with_who_and_why_and_the_page_says_what_follows(
-    stopped: Stopped, cast: Cast, services: Services, ask: Callable[..., list[tuple[Any, ...]]]
+    stopped: Stopped,
+    cast: Cast,
+    services: Services,
+    ask: Callable[..., list[tuple[Any, ...]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stopped("production")
     page = cast.admin.get("/environments/production")
@@ -173,8 +177,10 @@ def test_a_decision_is_written_down_with_who_and_why_and_the_page_says_what_foll
     after = cast.admin.get(answer.location)
     assert f"Decided about {NAME}. The next run drops the INVALID index public.once" in words(after)
     assert buttons(after) == []
-    assert "Apply 1 pending to production" in words(after)
+    assert "It will fail: 1 value of" in words(after)  # what made it fail is still there
     ask("production", "DELETE FROM twice WHERE ctid = (SELECT max(ctid) FROM twice)")
+    monkeypatch.setattr("dashboard.web.foreseen.FRESH", 0.0)
+    assert "Apply 1 pending to production" in words(cast.admin.get("/environments/production"))
     run = services.runs.ask("production", ORDER)
     services.runs.execute(run.run_id)
     done = services.runs.show(run.run_id)
