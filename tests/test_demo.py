@@ -123,6 +123,7 @@ def test_the_team_in_it_is_at_work(running: demo.Demo) -> None:
     assert ask(running.server.url("production"), "SELECT count(*) FROM messages") == 3000
 
 
+@pytest.mark.slow
 def test_what_people_did_in_it_is_kept_until_reset(folder: Path) -> None:
     with demo.opened(folder) as running:
         assert running.made
@@ -139,6 +140,7 @@ def test_what_people_did_in_it_is_kept_until_reset(folder: Path) -> None:
         assert names(plan_of(running, "local"), *BEHIND) == []
 
 
+@pytest.mark.slow
 def test_a_start_that_was_cut_off_is_made_anew(folder: Path) -> None:
     with demo.opened(folder) as running:
         running.server.drop_database("production")
@@ -225,6 +227,7 @@ def test_it_shows_a_page_and_ends_without_leaving_a_process(
     assert list(cwd.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_another_shell_uses_its_databases(folder: Path, variables: dict[str, str], tmp_path: Path) -> None:
     with running_demo(RUNG, variables, tmp_path) as (process, _):
         command = [*RUNG, "status", "--json", "--config", str(folder / "rung.toml")]
@@ -238,6 +241,7 @@ def test_another_shell_uses_its_databases(folder: Path, variables: dict[str, str
         process.communicate(timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_ends_it_and_says_where_the_reason_stands(folder: Path, variables: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [*RUNG, "demo", "--no-browser", "--port", str(taken.getsockname()[1])]
@@ -248,6 +252,7 @@ def test_a_port_that_is_taken_ends_it_and_says_where_the_reason_stands(folder: P
     assert left_behind(folder) == []
 
 
+@pytest.mark.slow
 def test_it_ends_cleanly_when_stopped_while_it_is_still_being_made(folder: Path, variables: dict[str, str]) -> None:
     process = subprocess.Popen(
         [*RUNG, "demo", "--port", "0", "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=variables

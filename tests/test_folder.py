@@ -205,6 +205,7 @@ def test_a_file_that_never_stops_changing_is_refused(
 
 
 @pytest.mark.fault(65)
+@pytest.mark.slow
 def test_a_file_is_read_whole_or_not_at_all_while_somebody_writes_it(folder_path: Path, write: Write) -> None:
     versions = {mark * 200_000 for mark in "ab"}
     path = write(folder_path, "001_a.sql", "a" * 200_000)

@@ -528,9 +528,9 @@ def test_every_plan_keeps_its_promises(
 @pytest.mark.parametrize("policy", Policy)
 @pytest.mark.parametrize("pending", ["none", "all"])
 def test_planning_takes_as_much_longer_as_there_are_more_files(pending: str, policy: Policy) -> None:
-    # Sixteen times the files are about sixteen times the work; something quadratic would take 256 times as long.
-    few = min(_planning(500, pending, policy) for _ in range(3))
-    assert _planning(8_000, pending, policy) < 100 * few
+    # Ten times the files are about ten times the work; something quadratic would take a hundred times as long.
+    few = min(_planning(400, pending, policy) for _ in range(3))
+    assert _planning(4_000, pending, policy) < 50 * few
 
 
 def _planning(files: int, pending: str, policy: Policy) -> float:

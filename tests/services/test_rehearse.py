@@ -103,6 +103,7 @@ def test_a_lock_is_told_of_the_statement_that_took_it(done: Rehearsal) -> None:
     assert later.rewritten == ()
 
 
+@pytest.mark.slow
 def test_a_concurrent_build_is_watched_while_it_runs(done: Rehearsal) -> None:
     build = statement(done, "002_index.sql")
     assert build.sampled

@@ -118,6 +118,7 @@ def test_what_somebody_types_survives_a_refresh(lead: Page, address: str, in_hom
     expect(lead.get_by_label("Reason, for the history")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_when_rung_stops_answering_the_page_says_so_and_goes_on(lead: Page) -> None:
     lead.wait_for_load_state("networkidle")
     lead.route("**/fragments/**", lambda route: route.fulfill(status=503))

@@ -45,6 +45,7 @@ def test_a_file_that_fails_is_told_with_its_place(
     assert 'relation "tazks" does not exist' in page
 
 
+@pytest.mark.slow
 def test_many_clicks_make_one_rehearsal_and_a_later_one_another(
     three: tuple[str, ...], cast: Cast, services: Services
 ) -> None:
