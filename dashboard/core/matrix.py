@@ -37,6 +37,7 @@ class Column:
     ----------
     headline: "up to date", "3 behind", "not reachable", "not usable".
     stops: why nothing may run there, see `Plan`.
+    failed: files whose last attempt failed, or stopped half-way.
 
     """
 
@@ -51,6 +52,7 @@ class Column:
     last_applied: datetime | None
     not_reachable: NotReachable | None
     stops: tuple[str, ...] = ()
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def _column(look: Look) -> Column:
         last_applied=max(moments, default=None),
         not_reachable=look.not_reachable,
         stops=look.plan.stops if look.plan and not look.not_reachable else (),
+        failed=sum(entry.state in (State.FAILED, State.UNFINISHED) for entry in entries),
     )
 
 

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from dashboard.core.access import Act, Asker, Visitor, who_may
 from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.foresight import Foresight, headline, oldest_words
-from dashboard.core.matrix import Look, make_matrix
+from dashboard.core.matrix import Column, Look, make_matrix
 from dashboard.core.plan import Action, Entry, Plan, State, Step
 from dashboard.core.progress import RunState, RunView
 from dashboard.core.record import Happening
@@ -223,7 +223,9 @@ def make_page(
     edited = () if running else cases_of(look, State.EDITED, visitor, typed, kept)
     page = EnvironmentPage(
         frame=replace(
-            frame, title=f"{said.word if len(said.word) < 40 else 'stopped'} · {name} · Rung", icon=_icon(look, running)
+            frame,
+            title=f"{said.word if len(said.word) < 40 else 'stopped'} · {name} · Rung",
+            icon=_icon(column, running),
         ),
         live=Live(url_for("environment.fragment", name=name), "slow", ""),
         name=name,
@@ -280,10 +282,12 @@ def _verdict(look: Look, visitor: Visitor, seen: Foresight | None) -> Sign:
     return Sign("pending", words, "waiting") if look.plan.steps else Sign("applied", words, "good")
 
 
-def _icon(look: Look, running: RunView | None) -> str:
+def _icon(column: Column, running: RunView | None) -> str:
     if running:
         return "favicon-running.svg"
-    return "favicon-behind.svg" if look.plan and look.plan.steps else "favicon.svg"
+    if column.failed:
+        return "favicon-failed.svg"
+    return "favicon-behind.svg" if column.behind else "favicon.svg"
 
 
 def _facts(version: str | None, applied: int) -> tuple[str, ...]:

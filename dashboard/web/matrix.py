@@ -189,6 +189,8 @@ def _short(columns: Sequence[Column], running: frozenset[str]) -> str:
 def _icon(columns: Sequence[Column], running: frozenset[str]) -> str:
     if running:
         return "favicon-running.svg"
+    if any(c.failed for c in columns):
+        return "favicon-failed.svg"
     return "favicon-behind.svg" if any(c.behind for c in columns) else "favicon.svg"
 
 

@@ -77,6 +77,8 @@ def test_what_happened_who_did_it_and_why(lead: Page, services: Services) -> Non
     """Two clicks."""
     order = Order(LEAD, force=True, reason="014 moved what it held, ticket 4711")
     services.runs.execute(services.runs.ask("production", order).run_id)
+    lead.reload()
+    expect(lead.locator('link[rel="icon"]')).to_have_attribute("href", re.compile("favicon-failed"))
     lead.get_by_role("link", name="History").click()
     row = lead.locator("table.history tr", has_text="003_add_email.sql").first
     for said in ("failed", EMAILS[Role.ADMIN], "production", "forced, because: 014 moved what it held, ticket 4711"):
