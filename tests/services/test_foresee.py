@@ -437,3 +437,27 @@ def test_a_large_table_with_an_index_is_asked_by_it(production: Environment) -> 
     assert answer.what == "id of lines is NOT NULL already"
     on = "ALTER TABLE teams ADD CONSTRAINT c CHECK (id IS NOT NULL);"
     assert only(production, on, size_limit=1).outcome is Outcome.PASSES
+
+
+# --- other majors ---
+
+
+@pytest.mark.slow
+def test_every_other_major_is_asked_the_same(other_server: embedded.EmbeddedServer) -> None:
+    other_server.create_database("foreseen_there")
+    environment = Environment("production", 0, other_server.url("foreseen_there"))
+    assert environment.url
+    try:
+        with psycopg.connect(environment.url.reveal(), autocommit=True) as connection:
+            connection.execute(ROWS)
+            version = connection.info.server_version
+        for name, accident in ACCIDENTS.items():
+            foresight = seen(environment, accident.sql)
+            assert not foresight.trouble, name
+            if version < 160_000 and "TYPE date" in accident.sql:  # no way to ask whether a text would fit
+                assert [answer.outcome for answer in foresight.answers] == [Outcome.UNCHECKED], name
+                continue
+            assert any(accident.says in answer.what for answer in foresight.failing), name
+            assert not seen(environment, accident.safe).failing, name
+    finally:
+        other_server.drop_database("foreseen_there")
