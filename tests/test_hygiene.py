@@ -20,7 +20,9 @@ SAMPLE = Path(dashboard.__file__).parent / "sample"
 MACHINE_PATHS = re.compile("(?<![A-Za-z0-9.:_-])/" + r"(?:work|root|workspace|home/[a-z]\w*|Users/\w+)/")
 REGISTRIES = re.compile("py" + r"pi\.org|python" + r"hosted\.org|index" + r"-url\s*=|find" + r"-links\s*=")
 
-TRUST = re.compile(r"\|\s*safe\b|autoescape\s+false|Markup\(|shell=True|\bpickle\b|verify=False|debug=True")
+TRUST = re.compile(
+    r"\|\s*safe\b|autoescape\s+false|Markup\s*\(|shell\s*=\s*True|\bpickle\b|verify\s*=\s*False|debug\s*=\s*True"
+)
 
 FILES = sorted(SAMPLE.glob("*.sql"))
 

@@ -32,3 +32,4 @@ def test_an_assertion_names_tests_that_exist_or_says_why_it_is_not_here(number: 
     text, tests = LINES[number]
     assert set(tests) <= known
     assert bool(tests) is not text.startswith(REASONS)
+    assert len(text) > 20, "say what or why"

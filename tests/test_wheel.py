@@ -1,3 +1,4 @@
+import hashlib
 import os
 import re
 import secrets
@@ -117,6 +118,40 @@ def test_the_wheel_carries_pages_styles_schema_and_the_sample(wheel: Path) -> No
     ):
         assert any(re.fullmatch(f"dashboard/{wanted}", name) for name in names), wanted
     assert not [name for name in names if "__pycache__" in name or not name.startswith(("dashboard/", "rung-"))]
+
+
+def committed(folder: str) -> set[str]:
+    """Every committed file below a folder of the checkout; what is a link there counts with all that it leads to."""
+    listed = subprocess.run(["git", "ls-files", "-z", folder], cwd=ROOT, check=True, capture_output=True, text=True)
+    found = set()
+    for name in filter(None, listed.stdout.split("\0")):
+        target = (ROOT / name).resolve().relative_to(ROOT.resolve()).as_posix()
+        is_link = (ROOT / name).is_symlink()
+        found |= {name + path.removeprefix(target) for path in committed(target)} if is_link else {name}
+    return found
+
+
+def test_the_wheel_holds_exactly_the_committed_files_of_the_product(wheel: Path) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so nothing says which files are committed")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("dashboard/")}
+    assert packed == committed("dashboard")
+    assert not [name for name in packed if re.search(r"(^|/)(tests?|fixtures?|conftest\.py|\.git)(/|$)", name)]
+
+
+@pytest.mark.parametrize("altered", [False, True], ids=["the right hash", "one figure changed"])
+def test_a_package_is_installed_by_its_hash_only(wheel: Path, tmp_path: Path, altered: bool) -> None:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if altered:
+        digest = ("1" if digest[0] != "1" else "2") + digest[1:]
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"rung=={wheel.name.split('-')[1]} --hash=sha256:{digest}\n")
+    pip = [sys.executable, "-m", "pip", "--isolated", "install", "--no-deps", "--no-index", "--find-links"]
+    where = [str(wheel.parent), "--target", str(tmp_path / "empty"), "--require-hashes", "-r", str(lock)]
+    done = subprocess.run([*pip, *where], check=False, capture_output=True, text=True)
+    assert (done.returncode != 0) is altered, done.stderr
+    assert ("DO NOT MATCH THE HASHES" in done.stderr) is altered
+    assert (tmp_path / "empty" / "dashboard").exists() is not altered
 
 
 def test_the_installed_rung_is_the_one_of_the_wheel(rung: str, variables: dict[str, str], cwd: Path) -> None:
