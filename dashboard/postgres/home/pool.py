@@ -1,5 +1,6 @@
 """Home: Rung's own database, its connections, and its faults in our own words."""
 
+import contextlib
 import select
 import threading
 from collections import deque
@@ -35,6 +36,7 @@ class Home:
         self.environment = Environment(SCHEMA, 0, url, variable, ledger_schema=SCHEMA)
         self._idle: deque[Connection] = deque()
         self._free = threading.BoundedSemaphore(size)
+        self._kept = True
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -61,18 +63,28 @@ class Home:
             yield connection
 
     def close(self) -> None:
-        """Close what nobody uses at the moment."""
-        while self._idle:
-            self._idle.pop().close()
+        """Keep no connection from now on: those that are in use close when they come back. Using it goes on working."""
+        self._kept = False
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with contextlib.suppress(IndexError):  # until another thread took the last one
+            while True:
+                self._idle.pop().close()
 
     def _take(self) -> Connection:
-        while self._idle:
-            connection = self._idle.pop()
-            if _alive(connection):
-                return connection
-            connection.close()
+        with contextlib.suppress(IndexError):  # none is left
+            while True:
+                connection = self._idle.pop()
+                if _alive(connection):
+                    return connection
+                connection.close()
         connection = connect(self.environment, purpose="home")
-        connection.execute(PATH)
+        try:
+            connection.execute(PATH)
+        except BaseException:
+            connection.close()
+            raise
         connection.prepare_threshold = _ONLY_WHERE_ASKED  # with `prepare=True`, for what every request asks
         return connection
 
@@ -81,6 +93,8 @@ class Home:
             self._idle.append(connection)
         else:
             connection.close()
+        if not self._kept:  # asked after it was put there, so that a close at this moment does not miss it
+            self._close_idle()
 
 
 def _alive(connection: Connection) -> bool:

@@ -22,6 +22,19 @@ def test_a_connection_is_used_again(home: Home) -> None:
         assert pid(connection) == first
 
 
+def test_a_connection_that_is_in_use_at_the_end_is_closed_when_it_comes_back(home_url: Secret) -> None:
+    home = Home(home_url)
+    with home.connection() as late, home.connection() as early:
+        home.close()
+        assert not late.closed
+        assert not early.closed
+    assert late.closed
+    assert early.closed
+    with home.connection() as again:
+        assert again.execute("SELECT 1").fetchone() == (1,)
+    assert again.closed
+
+
 def test_a_connection_that_the_server_ended_is_replaced_unnoticed(home: Home, in_home: psycopg.Connection[Any]) -> None:
     with home.connection() as connection:
         first = pid(connection)
