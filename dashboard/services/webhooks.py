@@ -11,7 +11,7 @@ from dashboard.postgres.connect import Connection
 from dashboard.postgres.home import audit
 from dashboard.postgres.home import deliveries as rows
 from dashboard.postgres.home.pool import Home
-from dashboard.services.post import LONGEST, post
+from dashboard.services.outgoing import LONGEST, post
 
 WORKER = Source("the worker")
 _log = logging.getLogger("rung.webhooks")

@@ -17,7 +17,7 @@ from dashboard.core.run import Actor, ActorKind, Door, Order, Outcome, Problem, 
 from dashboard.core.webhook import ATTEMPTS, Standing, Webhook, body, headers
 from dashboard.folder import FolderReader
 from dashboard.postgres.home.pool import Home
-from dashboard.services.post import post
+from dashboard.services.outgoing import post
 from dashboard.services.runs import Runs
 from dashboard.services.webhooks import Webhooks
 from tests.conftest import Write
