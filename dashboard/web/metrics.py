@@ -17,6 +17,7 @@ from dashboard.web.security import open_to_all
 
 views = Blueprint("metrics", __name__)
 
+_TEXT = "text/plain; charset=utf-8"
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -30,7 +31,7 @@ def show() -> Response:
         abort(404)
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not hmac.compare_digest(given.encode(), token.reveal().encode()):
-        return Response("A token is needed.\n", 401, {"WWW-Authenticate": "Bearer"}, content_type="text/plain")
+        return Response("A token is needed.\n", 401, {"WWW-Authenticate": "Bearer"}, content_type=_TEXT)
     figures = generate_latest(_once()) + generate_latest(current_app.extensions["rung.metrics"])
     return Response(figures, content_type=CONTENT_TYPE_LATEST)
 
