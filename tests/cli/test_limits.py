@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.web.security import HEADERS
+
 _SERVE = (
     "import os, sys; from dashboard.cli.serve import Door, free_port, supervise\n"
     "door = Door('127.0.0.1', free_port('127.0.0.1'), 4)\n"
@@ -131,6 +133,32 @@ def test_a_head_that_two_servers_could_read_differently_is_refused_and_the_conne
     answer = send(pages[0], b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n0\r\n\r\n" + hidden)
     assert code(answer) in (0, 400, 431, 501)
     assert b"200 OK" not in answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(b"<b>nonsense</b>\r\n\r\n", b"400 Bad Request", id="no request"),
+        pytest.param(b"GET / HTTP/9.9-nonsense\r\n\r\n", b"400 Bad Request", id="no version"),
+        pytest.param(b"GET / HTTP/1.1\r\nnonsense<b>: 1\r\n\r\n", b"400 Bad Request", id="no header"),
+        pytest.param(b"GET /nonsense" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n", b"414 ", id="an address without end"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: nonsense\r\n\r\n", b"501 ", id="a transfer that is unknown"
+        ),
+    ],
+)
+def test_what_is_no_request_is_refused_with_our_headers_and_not_repeated(
+    pages: tuple[int, int], sent: bytes, status: bytes
+) -> None:
+    head, _, body = send(pages[0], sent).partition(b"\r\n\r\n")
+    first, *lines = head.decode().splitlines()
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert first.encode().startswith(b"HTTP/1.1 " + status)
+    assert HEADERS.items() <= headers.items()
+    assert (headers["Content-Type"], headers["Cache-Control"]) == ("text/plain; charset=utf-8", "no-store")
+    assert int(headers["Content-Length"]) == len(body)
+    assert b"nonsense" not in body
+    assert b"<" not in body
 
 
 def test_an_address_of_100_kb_is_refused(pages: tuple[int, int]) -> None:
