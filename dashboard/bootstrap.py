@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dashboard.core.errors import NoHome, RungError
+from dashboard.core.errors import NoHome, NotFound, RungError
 from dashboard.folder import FolderReader
 from dashboard.settings import Settings
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # each is imported when it is first asked for
     from dashboard.services.foresee import Foresights
     from dashboard.services.health import Health
     from dashboard.services.history import HistoryService
+    from dashboard.services.identities import Identities
+    from dashboard.services.oidc import OpenIdConnect
     from dashboard.services.rehearsals import Rehearsals
     from dashboard.services.runs import Runs
     from dashboard.services.tokens import Tokens
@@ -83,6 +85,21 @@ class Services:
         return Accounts(self._need_home("signing in"))
 
     @cached_property
+    def oidc(self) -> "OpenIdConnect | None":
+        """The issuer; None where only passwords and links let people in."""
+        from dashboard.services.oidc import OpenIdConnect
+
+        return None if self.settings.oidc is None else OpenIdConnect(self.settings.oidc)
+
+    @cached_property
+    def identities(self) -> "Identities":
+        from dashboard.services.identities import Identities
+
+        if self.settings.oidc is None:
+            raise NotFound("table", "[oidc]")
+        return Identities(self._need_home("signing in"), self.settings.oidc)
+
+    @cached_property
     def tokens(self) -> "Tokens":
         from dashboard.services.tokens import Tokens
 
@@ -147,6 +164,6 @@ def note_configuration(settings: Settings) -> None:
     from dashboard.services.configured import note
 
     try:
-        note(settings.home, settings.home_variable, settings.environments)
+        note(settings.home, settings.home_variable, settings.environments, settings.oidc)
     except RungError as fault:
         _log.warning("the configuration is not in the audit", extra={"reason": str(fault)})

@@ -22,6 +22,7 @@ from dashboard.core.errors import (
 )
 from dashboard.core.hosts import is_private
 from dashboard.core.migration import SIZE_LIMIT
+from dashboard.core.oidc import USUAL_LABEL, Issuer
 from dashboard.core.run import Outcome
 from dashboard.core.webhook import USUAL, Webhook
 
@@ -30,14 +31,18 @@ PROBE_LIMIT = 1_000_000_000
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _NAME = re.compile(r"(?!all$)[a-z][a-z0-9_-]{0,62}")  # `--env all` means every one of them
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _PASSWORD = re.compile(r"://[^/@]*:(?!\d+/)[^@]*[^@:]@|password\s*=", re.IGNORECASE)  # of a server, a key, a service
 _POLICIES = ("out_of_order", "edited", "duplicate_numbers", "moved", "superuser")
 _TOP = (
     *("migrations", "home", "allow_plain_home", "public_url", "secret_key", "max_file_size", "probe_limit"),
     "environments",
     "webhooks",
+    "oidc",
 )
 _OF_WEBHOOK = ("url", "secret", "environments", "outcomes")
+_OF_OIDC = ("issuer", "client_id", "client_secret", "label", "domains", "trust_emails")
+_LONGEST_LABEL = 40  # characters; it stands on a button
 _SHORTEST_TOKEN = 20
 _MOST_PROXIES = 5
 _SHORTEST_BOOTSTRAP = 16
@@ -65,6 +70,7 @@ class Settings:
     trusted_proxies: how many proxies stand in front, each of which adds the address it was called from.
     metrics_token: what opens `/metrics`; None: nothing does.
     webhooks: who is told how runs ended.
+    oidc: who else signs people in; None: only passwords and links do.
     bootstrap_secret: with it the first admin's account is made in the browser; None: only `rung user add` makes it.
 
     """
@@ -83,6 +89,7 @@ class Settings:
     metrics_token: Secret | None = field(default=None, repr=False)
     bootstrap_secret: Secret | None = field(default=None, repr=False)
     webhooks: tuple[Webhook, ...] = ()
+    oidc: Issuer | None = None
 
     def environment(self, name: str) -> Environment:
         """The environment of that name. Raises UnknownEnvironment."""
@@ -134,6 +141,7 @@ def load(
         metrics_token=_metrics_token(variables),
         bootstrap_secret=_bootstrap_secret(variables),
         webhooks=_webhooks(table, list(table["environments"]), variables, path.name),
+        oidc=_oidc(table["oidc"], variables, path.name) if "oidc" in table else None,
     )
 
 
@@ -275,6 +283,43 @@ def _webhook(table: Mapping[str, Any], environments: list[str], variables: Mappi
     )
 
 
+def _oidc(table: object, variables: Mapping[str, str], file: str) -> Issuer:
+    if not isinstance(table, dict):
+        raise BadValue(file, "oidc", _kind(table), "a table: [oidc] and below it issuer and client_id")
+    where = f"{file} [oidc]"
+    _know(table, _OF_OIDC, where)
+    issuer, client_id = (_text(table, key, where, "") for key in ("issuer", "client_id"))
+    if not _can_be_told(issuer) or "?" in issuer or "#" in issuer:
+        expected = "https://… as the issuer writes it in its tokens; http:// only inside a private network"
+        raise BadValue(where, "issuer", repr(issuer) if "@" not in issuer else "what stands there", expected)
+    if not client_id:
+        raise BadValue(where, "client_id", "left out", "the name that the issuer knows Rung by")
+    variable, secret = _of_variable(table, "client_secret", variables, where)
+    return Issuer(
+        issuer,
+        client_id,
+        Secret(secret) if secret else None,
+        _label(table, where),
+        _domains(table, where),
+        _switch(table, "trust_emails", where),
+        variable if not secret else None,
+    )
+
+
+def _label(table: Mapping[str, Any], where: str) -> str:
+    label = _text(table, "label", where, USUAL_LABEL)
+    if not label.strip() or len(label) > _LONGEST_LABEL or not label.isprintable():
+        raise BadValue(where, "label", repr(label), f"a name of at most {_LONGEST_LABEL} characters, for the button")
+    return label.strip()
+
+
+def _domains(table: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    named = table.get("domains", [])
+    if not isinstance(named, list) or not all(isinstance(one, str) and _DOMAIN.fullmatch(one) for one in named):
+        raise BadValue(where, "domains", repr(named), 'a list such as ["example.com"]')
+    return tuple(one.lower() for one in named)
+
+
 def _of_variable(
     table: Mapping[str, Any], key: str, variables: Mapping[str, str], where: str
 ) -> tuple[str | None, str | None]:
@@ -284,7 +329,8 @@ def _of_variable(
         return None, None
     variable = _VARIABLE.fullmatch(text) if isinstance(text, str) else None
     if variable is None:
-        example = "$SLACK_WEBHOOK_URL" if key == "url" else "$WEBHOOK_SECRET"
+        examples = {"url": "$SLACK_WEBHOOK_URL", "client_secret": "$RUNG_OIDC_SECRET"}
+        example = examples.get(key, "$WEBHOOK_SECRET")
         raise BadValue(where, key, "what stands there", f'the name of a variable, such as "{example}"')
     return variable[1], variables.get(variable[1]) or None
 

@@ -338,6 +338,8 @@ def test_every_key_and_variable_is_in_the_documentation() -> None:
         assert f"`{key}`" in page, key
     for key in settings._OF_WEBHOOK:
         assert f"| `{key}` |" in (Path(__file__).parents[1] / "docs" / "webhooks.md").read_text(), key
+    for key in settings._OF_OIDC:
+        assert f"| `{key}` |" in (Path(__file__).parents[1] / "docs" / "people.md").read_text(), key
     sources = Path(settings.__file__).parent.rglob("*.py")
     code = "".join(path.read_text() for path in sources if path.parent.name in ("cli", "dashboard"))
     for variable in set(re.findall(r"\bRUNG_[A-Z_]+\b", code)):
@@ -408,3 +410,47 @@ def test_a_webhook_has_its_environments_and_outcomes_and_lacks_what_is_not_set(t
     shell = {"HOOK": "https://h.example.com", "LOCAL": "http://127.0.0.1:9/x"}
     assert read(tmp_path, lines, **shell).webhooks[0].lacks == "K", "what is to be signed is not sent without"
     assert read(tmp_path, lines, **shell, K="k" * 24).webhooks[0].lacks is None
+
+
+# --- OpenID Connect ---
+
+SIGNED = '[environments.staging]\nurl = "$S"\n[oidc]\n'
+USUAL_ISSUER = 'issuer = "https://accounts.example.com"\nclient_id = "rung"\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('client_id = "rung"', "issuer cannot be ''"),
+        ('issuer = "https://accounts.example.com"', "client_id cannot be left out"),
+        ('issuer = "http://accounts.example.com"\nclient_id = "rung"', "http:// only inside a private network"),
+        (f'issuer = "https://me:{CANARY}@accounts.example.com"\nclient_id = "rung"', "what stands there"),
+        ('issuer = "https://accounts.example.com?x=1"\nclient_id = "rung"', "as the issuer writes it"),
+        (f'{USUAL_ISSUER}client_secret = "{CANARY}"', "$RUNG_OIDC_SECRET"),
+        (f'{USUAL_ISSUER}label = ""', "for the button"),
+        (f'{USUAL_ISSUER}domains = "example.com"', '["example.com"]'),
+        (f'{USUAL_ISSUER}domains = ["@example.com"]', '["example.com"]'),
+        (f'{USUAL_ISSUER}trust_emails = "yes"', "true or false"),
+        (f'{USUAL_ISSUER}domain = ["example.com"]', "did you mean 'domains'"),
+    ],
+)
+def test_an_issuer_that_cannot_be_meant_is_refused(tmp_path: Path, lines: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read(tmp_path, SIGNED + lines)
+    assert said in str(refused.value)
+    assert CANARY not in str(refused.value)
+
+
+def test_an_issuer_has_its_secret_from_a_variable_and_lacks_it_where_that_is_not_set(tmp_path: Path) -> None:
+    assert read(tmp_path, SIGNED.replace("[oidc]\n", "")).oidc is None
+    public = read(tmp_path, SIGNED + USUAL_ISSUER).oidc
+    assert public
+    assert (public.label, public.client_secret, public.lacks, public.domains) == ("single sign-on", None, None, ())
+    lines = f'{SIGNED}{USUAL_ISSUER}client_secret = "$K"\nlabel = "Acme"\ndomains = ["Example.com"]\n'
+    without = read(tmp_path, lines).oidc
+    assert without
+    assert (without.lacks, without.domains) == ("K", ("example.com",))
+    whole = read(tmp_path, lines, K=CANARY).oidc
+    assert whole
+    assert whole.lacks is None
+    assert CANARY not in repr(whole)

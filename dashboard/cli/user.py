@@ -105,6 +105,16 @@ def enable(email: str, config: Path | None, directory: Path | None) -> None:
     say(f"{email} may come in again.")
 
 
+@user.command(help="Let links open an account again that signs in by OpenID Connect; ends its sessions.")
+@click.argument("email")
+@options(json=False)
+def disconnect(email: str, config: Path | None, directory: Path | None) -> None:
+    if _accounts(config, directory)[0].disconnect(email, by=_me()):
+        say(f"{email} signs in by OpenID Connect no longer. Now: rung user link {email}")
+    else:
+        say(f"{email} does not sign in by OpenID Connect. Nothing was changed.")
+
+
 @user.command("sessions", help="Show where an account is signed in.")
 @click.argument("email")
 @options()

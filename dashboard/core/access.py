@@ -37,6 +37,14 @@ class LinkPurpose(StrEnum):
     RESET = "reset"
 
 
+class WayIn(StrEnum):
+    """What opens an account."""
+
+    PASSWORD = "password"  # noqa: S105  # the name of a way
+    LINK = "one-time links"
+    ISSUER = "OpenID Connect"
+
+
 LEAST = {
     Act.LOOK: Role.VIEWER,
     Act.APPLY: Role.OPERATOR,

@@ -26,6 +26,8 @@ class Deed(StrEnum):
     ROLE_CHANGED = "role changed"
     PASSWORD_CHANGED = "password changed"  # noqa: S105  # the name of an act
     SESSIONS_ENDED = "sessions ended"
+    CONNECTED = "sign-in connected"
+    DISCONNECTED = "sign-in disconnected"
     TOKEN_MADE = "token made"  # noqa: S105  # the name of an act
     TOKEN_USED = "token used"  # noqa: S105  # the name of an act
     TOKEN_REVOKED = "token revoked"  # noqa: S105  # the name of an act
@@ -61,6 +63,8 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
         Deed.ROLE_CHANGED,
         Deed.PASSWORD_CHANGED,
         Deed.SESSIONS_ENDED,
+        Deed.CONNECTED,
+        Deed.DISCONNECTED,
         Deed.LINK_MADE,
     ),
     "tokens": (Deed.TOKEN_MADE, Deed.TOKEN_USED, Deed.TOKEN_REVOKED),

@@ -252,10 +252,36 @@ class NotAllowed(AccessError):
 
 
 @dataclass(eq=False)
+class IssuerFault(RungError):
+    """{issuer} cannot be used at the moment: {reason}."""
+
+    issuer: str
+    reason: str
+    advice = "Try again in a moment. Whoever runs Rung finds its address under [oidc] in rung.toml."
+
+
+@dataclass(eq=False)
+class NotLetIn(AccessError):
+    """{issuer} opens no account here: {reason}."""
+
+    issuer: str
+    reason: str
+    advice: str = "Nothing was changed. Start again on the sign-in page."
+
+
+@dataclass(eq=False)
 class BadAccount(RungError):
     """There can be no such account: {reason}."""
 
     reason: str
+
+
+@dataclass(eq=False)
+class ByIssuer(RungError):
+    """{email} signs in by OpenID Connect, so no password and no link opens the account."""
+
+    email: str
+    advice = "`rung user disconnect` with the address makes links open it again."
 
 
 @dataclass(eq=False)

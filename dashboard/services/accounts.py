@@ -7,17 +7,19 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dashboard.core.access import EVERYWHERE, LinkPurpose, OpenSession, Role, Visitor
+from dashboard.core.access import EVERYWHERE, LinkPurpose, OpenSession, Role, Visitor, WayIn
 from dashboard.core.audit import NOBODY, UNKNOWN, Deed, Report, Source
 from dashboard.core.environment import Secret
-from dashboard.core.errors import BadAccount, NotFound
+from dashboard.core.errors import BadAccount, ByIssuer, NotFound
 from dashboard.core.password import LONGEST, weakness
 from dashboard.postgres.home import accounts as rows
-from dashboard.postgres.home import audit
+from dashboard.postgres.home import audit, identities
 from dashboard.postgres.home.pool import Home
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
+
+    from dashboard.postgres.connect import Connection
 
 NOT_PROVED = "The present password is not right, or the sign-in is too old. Nothing was changed."
 _LONGEST_EMAIL = 254
@@ -43,7 +45,7 @@ class Accounts:
         Raises BadAccount: the address is none, or taken; the password is too weak.
         """
         address = _normal(email)
-        if not _looks_like_email(address):
+        if not looks_like_email(address):
             raise BadAccount(f"{email!r} is not an e-mail address")  # noqa: TRY003  # one of several reasons
         hashed = None if password is None else _hash(password, address)
         with self._home.transaction() as connection:
@@ -64,7 +66,7 @@ class Accounts:
         """Whether this is the bootstrap secret; a wrong one counts as a failed try, and is in the audit."""
         with self._home.transaction() as connection:
             allowed = rows.begin_try(connection, _BEGINNING, address)
-            if allowed and hmac.compare_digest(_hash_token(given), _hash_token(secret.reveal())):
+            if allowed and hmac.compare_digest(hash_token(given), hash_token(secret.reveal())):
                 rows.forget_failures(connection, _BEGINNING, address)
                 return True
             why = Report(
@@ -81,7 +83,7 @@ class Accounts:
     def add_first(self, email: str, password: str, *, address: str = "") -> None:
         """Make the first account, an admin's. Raises BadAccount; NotFound where somebody else was first."""
         mail = _normal(email)
-        if not _looks_like_email(mail):
+        if not looks_like_email(mail):
             raise BadAccount(f"{email!r} is not an e-mail address")  # noqa: TRY003  # one of several reasons
         hashed = _hash(password, mail)
         with self._home.transaction() as connection:
@@ -103,10 +105,10 @@ class Accounts:
             return rows.find(connection, _normal(email)) is not None
 
     def set_password(self, email: str, password: str, *, by: Source = UNKNOWN) -> None:
-        """A new password; ends all sessions of the account. Raises NotFound, BadAccount."""
+        """A new password; ends all sessions of the account. Raises NotFound, BadAccount, ByIssuer."""
         hashed = _hash(password, _normal(email))
         with self._home.transaction() as connection:
-            account = _found(rows.find(connection, _normal(email)), email)
+            account = _ours(connection, email)
             rows.set_password(connection, account.id, hashed)
             rows.end_sessions(connection, account.id)
             audit.append(connection, Report(Deed.PASSWORD_CHANGED, by, subject=_normal(email)))
@@ -120,9 +122,12 @@ class Accounts:
             audit.append(connection, Report(Deed.ROLE_CHANGED, by, subject=_normal(email), detail=detail))
 
     def take_password(self, email: str, *, by: Source = UNKNOWN) -> None:
-        """From now on only a new one-time link opens the account; ends sessions and older links. Raises NotFound."""
+        """From now on only a new one-time link opens the account; ends sessions and older links.
+
+        Raises NotFound; ByIssuer where an issuer signs in for it.
+        """
         with self._home.transaction() as connection:
-            account = _found(rows.find(connection, _normal(email)), email)
+            account = _ours(connection, email)
             rows.set_password(connection, account.id, None)
             rows.end_sessions(connection, account.id)
             rows.spoil_links(connection, account.id)
@@ -140,6 +145,19 @@ class Accounts:
                 rows.end_sessions(connection, account_id)
                 rows.spoil_links(connection, account_id)
             audit.append(connection, Report(deed, by, subject=_normal(email)))
+
+    def disconnect(self, email: str, *, by: Source = UNKNOWN) -> bool:
+        """Its issuer signs in for it no longer, and links open it again; ends sessions. False where none did.
+
+        Raises NotFound.
+        """
+        with self._home.transaction() as connection:
+            account = _found(rows.find(connection, _normal(email)), email)
+            if not identities.disconnect(connection, account.id):
+                return False
+            rows.end_sessions(connection, account.id)
+            audit.append(connection, Report(Deed.DISCONNECTED, by, subject=_normal(email)))
+        return True
 
     # --- coming in ---
 
@@ -163,8 +181,8 @@ class Accounts:
             rows.forget_failures(connection, who, address)
             if renewed is not None:
                 rows.set_password(connection, account.id, renewed)
-            token = _token()
-            rows.open_session(connection, account.id, _hash_token(token), address, agent)
+            token = new_token()
+            rows.open_session(connection, account.id, hash_token(token), address, agent)
             audit.append(connection, Report(Deed.SIGN_IN, source))
         return token
 
@@ -181,11 +199,11 @@ class Accounts:
         *,
         by: Source = UNKNOWN,
     ) -> str:
-        """A token that `redeem` takes once. Raises NotFound."""
-        token = _token()
+        """A token that `redeem` takes once. Raises NotFound; ByIssuer where an issuer signs in for the account."""
+        token = new_token()
         with self._home.transaction() as connection:
-            account = _found(rows.find(connection, _normal(email)), email)
-            rows.add_link(connection, account.id, _hash_token(token), purpose.value, minutes * 60)
+            account = _ours(connection, email)
+            rows.add_link(connection, account.id, hash_token(token), purpose.value, minutes * 60)
             detail = f"good for {minutes:g} minutes"
             audit.append(connection, Report(Deed.LINK_MADE, by, subject=_normal(email), detail=detail))
         return token
@@ -193,19 +211,19 @@ class Accounts:
     def purpose_of(self, token: str) -> LinkPurpose | None:
         """What a one-time link is for, whether it still works or not; None where there is none."""
         with self._home.connection() as connection:
-            found = rows.link_purpose(connection, _hash_token(token))
+            found = rows.link_purpose(connection, hash_token(token))
         return LinkPurpose(found) if found else None
 
     def redeem(self, token: str, *, address: str = "", agent: str = "") -> str | None:
         """A new session's token for a one-time link's; None when it is unknown, used or too old."""
         with self._home.transaction() as connection:
-            account = rows.use_link(connection, _hash_token(token))
+            account = rows.use_link(connection, hash_token(token))
             if account is None:
                 audit.append(connection, Report(Deed.LINK_REFUSED, Source(address=address), outcome="refused"))
                 return None
             account_id, email = account
-            session_token = _token()
-            rows.open_session(connection, account_id, _hash_token(session_token), address, agent)
+            session_token = new_token()
+            rows.open_session(connection, account_id, hash_token(session_token), address, agent)
             audit.append(connection, Report(Deed.LINK_REDEEMED, Source(email, address)))
         return session_token
 
@@ -215,7 +233,7 @@ class Accounts:
         """Who this session is; None when it ended. `active=False`: a page asked by itself, and keeps nobody in."""
         if not session_token:
             return None
-        token_hash = _hash_token(session_token)
+        token_hash = hash_token(session_token)
         with self._home.connection() as connection:
             session = rows.session(connection, token_hash)
             if session is None:
@@ -234,7 +252,7 @@ class Accounts:
     def sign_out(self, session_token: str, *, address: str = "") -> None:
         """End this session now; a second time does nothing."""
         with self._home.transaction() as connection:
-            email = rows.end_session(connection, _hash_token(session_token))
+            email = rows.end_session(connection, hash_token(session_token))
             if email is not None:
                 audit.append(connection, Report(Deed.SIGN_OUT, Source(email, address)))
 
@@ -263,27 +281,28 @@ class Accounts:
         fits = allowed and (account.password_hash is None or _fits(proof, account.password_hash))
         with self._home.transaction() as connection:
             if fits and account.password_hash is None:
-                link = _hash_token(proof.strip().rpartition("/")[2])
+                link = hash_token(proof.strip().rpartition("/")[2])
                 fits = rows.use_link(connection, link, of=account.id) is not None
-            token = _token()
-            if fits and rows.renew_session(connection, bytes.fromhex(visitor.session), _hash_token(token)):
+            token = new_token()
+            if fits and rows.renew_session(connection, bytes.fromhex(visitor.session), hash_token(token)):
                 rows.forget_failures(connection, _who(visitor.email), address)
                 audit.append(connection, Report(Deed.PROVED, source, environment))
                 return token
             audit.append(connection, Report(Deed.PROVED, source, environment, outcome="refused"))
         return None
 
-    def has_password(self, email: str) -> bool:
+    def way_in(self, email: str) -> WayIn:
+        """How the account is opened. Raises NotFound."""
         with self._home.connection() as connection:
-            return _found(rows.find(connection, _normal(email)), email).password_hash is not None
+            return _way_in(connection, _found(rows.find(connection, _normal(email)), email))
 
     # --- one's own account ---
 
-    def own(self, visitor: Visitor) -> tuple[tuple[OpenSession, ...], bool]:
-        """The open sessions of whoever is asking, and whether the account has a password."""
+    def own(self, visitor: Visitor) -> tuple[tuple[OpenSession, ...], WayIn]:
+        """The open sessions of whoever is asking, and how the account is opened."""
         with self._home.connection() as connection:
             account = _found(rows.find(connection, visitor.email), visitor.email)
-            return rows.sessions(connection, account.id), account.password_hash is not None
+            return rows.sessions(connection, account.id), _way_in(connection, account)
 
     def end_own(self, visitor: Visitor, name: str | None, *, address: str = "") -> int:
         """End that session of one's own, or (None) all but this one; how many were open."""
@@ -323,7 +342,7 @@ class Accounts:
         with self._home.transaction() as connection:
             account = _found(rows.find(connection, visitor.email), visitor.email)
             if account.password_hash is None:
-                return visitor.is_fresh
+                return visitor.is_fresh and not identities.is_connected(connection, account.id)
             allowed = rows.begin_try(connection, _who(visitor.email), address)
         if allowed and _fits(present, account.password_hash):
             return True
@@ -344,7 +363,7 @@ def _normal(email: str) -> str:
     return email.strip().lower().replace("\0", "")
 
 
-def _looks_like_email(address: str) -> bool:
+def looks_like_email(address: str) -> bool:
     name, at, domain = address.rpartition("@")
     return (
         bool(name and at and domain) and address.isprintable() and " " not in address and len(address) <= _LONGEST_EMAIL
@@ -361,11 +380,25 @@ def _found(account: rows.Found | None, email: str) -> rows.Found:
     return account
 
 
-def _token() -> str:
+def _ours(connection: "Connection", email: str) -> rows.Found:
+    """An account that no issuer signs in for. Raises NotFound, ByIssuer."""
+    account = _found(rows.find(connection, _normal(email)), email)
+    if identities.is_connected(connection, account.id):
+        raise ByIssuer(_normal(email))
+    return account
+
+
+def _way_in(connection: "Connection", account: rows.Found) -> WayIn:
+    if identities.is_connected(connection, account.id):
+        return WayIn.ISSUER
+    return WayIn.LINK if account.password_hash is None else WayIn.PASSWORD
+
+
+def new_token() -> str:
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-def _hash_token(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
@@ -383,7 +416,7 @@ def _hasher() -> "PasswordHasher":
 @cache
 def _nobodys_hash() -> str:
     """So that an address nobody has takes as long as one that somebody has."""
-    return _hasher().hash(_token())
+    return _hasher().hash(new_token())
 
 
 def _hash(password: str, email: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.environment import Environment, Secret
 from dashboard.core.errors import RungError
+from dashboard.core.oidc import Issuer
 from dashboard.postgres.connect import parameters
 from dashboard.postgres.home import audit
 from dashboard.postgres.home.pool import Home
@@ -15,11 +16,11 @@ from dashboard.postgres.home.pool import Home
 _ADDRESS = ("host", "hostaddr", "port", "dbname", "user", "sslmode")  # of an address, what is no secret
 
 
-def note(url: Secret, variable: str | None, environments: Sequence[Environment]) -> None:
-    """One row where names, order, policies or addresses changed. Raises Unreachable, HomeNotReady."""
-    facts = [_facts(one) for one in environments]
+def note(url: Secret, variable: str | None, environments: Sequence[Environment], issuer: Issuer | None) -> None:
+    """One row where names, order, policies, addresses or who signs in changed. Raises Unreachable, HomeNotReady."""
+    facts = [*map(_facts, environments), *([_who_signs_in(issuer)] if issuer else [])]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    detail = "; ".join(map(_told, environments))
+    detail = "; ".join([*map(_told, environments), *([f"{issuer.url} signs people in"] if issuer else [])])
     home = Home(url, variable)
     try:
         with home.transaction() as connection:
@@ -33,6 +34,12 @@ def _facts(environment: Environment) -> dict[str, object]:
     """What makes it this one, without a secret."""
     kept = {"name": environment.name, "position": environment.position, "schema": environment.ledger_schema}
     return kept | asdict(environment.policies) | {"address": _address(environment)}
+
+
+def _who_signs_in(issuer: Issuer) -> dict[str, object]:
+    """Whose word opens accounts, without a secret; its label is only a word on a button."""
+    names = ("url", "client_id", "domains", "trust_emails")
+    return {name: getattr(issuer, name) for name in names}
 
 
 def _address(environment: Environment) -> dict[str, str]:

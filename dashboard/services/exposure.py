@@ -21,7 +21,8 @@ def refuse_unsafe(settings: Settings, *, pages: bool) -> None:
     """
     if settings.home is None:
         raise NoHome("the dashboard")  # noqa: TRY003  # the one who needs it
-    found = [*(_of_the_key(settings) if pages else ()), *_of_the_address(settings), *_of_connections(settings)]
+    of_pages = (*_of_the_key(settings), *_of_the_issuer(settings)) if pages else ()
+    found = [*of_pages, *_of_the_address(settings), *_of_connections(settings)]
     if found:
         what = f"this must not be served: {'; '.join(what for what, _ in found)}"
         raise UnsafeConfiguration(what, " ".join(dict.fromkeys(advice for _, advice in found)))
@@ -35,6 +36,19 @@ def _of_the_key(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"RUNG_SECRET_KEY has fewer than {SHORTEST_KEY} characters, and can be guessed", _MAKE_ONE
     elif len(set(key)) < _FEWEST_DIFFERENT:
         yield f"RUNG_SECRET_KEY has fewer than {_FEWEST_DIFFERENT} different characters, and can be guessed", _MAKE_ONE
+
+
+def _of_the_issuer(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.oidc is not None and settings.oidc.lacks is not None:
+        yield (
+            f"${settings.oidc.lacks} ([oidc] client_secret in rung.toml) is not set, and nobody could sign in with it",
+            f"Set {settings.oidc.lacks}, or take the table [oidc] out of rung.toml.",
+        )
+    if settings.oidc is not None and settings.public_url is None:
+        yield (
+            "[oidc] needs to know the address that people open, and there is none",
+            "Set public_url in rung.toml, or RUNG_PUBLIC_URL.",
+        )
 
 
 def _of_the_address(settings: Settings) -> Iterator[tuple[str, str]]:

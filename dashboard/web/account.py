@@ -5,7 +5,7 @@ import math
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from dashboard.core.access import EVERYWHERE, OpenSession
+from dashboard.core.access import EVERYWHERE, OpenSession, WayIn
 from dashboard.core.browser import browser_of
 from dashboard.core.password import LONGEST, RECOMMENDED, SHORTEST
 from dashboard.core.words import count
@@ -54,21 +54,24 @@ def _done(what: str) -> str | None:
     """Only words of ours: what the address says is not shown."""
     return {
         "password": "The password is changed. All other sessions have ended.",
+        "connected": "From now on you come in that way, and no password and no link opens this account.",
         "session": "That session has ended.",
         "sessions": "All other sessions have ended.",
     }.get(what)
 
 
 def _page(*, failed: str | None = None, done: str | None = None) -> AnyResponse:
-    visitor = current.visitor()
-    sessions, has_password = current.services().accounts.own(visitor)
+    visitor, issuer = current.visitor(), current.services().settings.oidc
+    sessions, way_in = current.services().accounts.own(visitor)
     page = AccountPage(
         frame=current.frame("Account · Rung"),
         email=visitor.email,
         roles=tuple(_role(at, role) for at, role in sorted(visitor.roles.items())),
         sessions=tuple(_session(session, visitor.session) for session in sessions),
         summary=f"{count(len(sessions), 'session')} open",
-        has_password=has_password,
+        has_password=way_in is WayIn.PASSWORD,
+        by_issuer=way_in is WayIn.ISSUER,
+        issuer=issuer.label if issuer else None,
         advice=f"At least {SHORTEST} characters; {RECOMMENDED} or more are better. Any signs, spaces too.",
         failed=failed,
         done=done,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Response, current_app, g, render_template, request, url_for
+from flask import Response, after_this_request, current_app, g, render_template, request, url_for
 
 from dashboard.bootstrap import Services
 from dashboard.core.access import Act, Asker, Bearer, Visitor
 from dashboard.web.pages import Frame, Link, Live, Person
-from dashboard.web.security import Site, guest_secret, token_for
+from dashboard.web.security import Site, guest_secret, set_session_cookie, token_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,16 @@ def visitor() -> Visitor:
     """Who is asking; only in views that need a sign-in."""
     found: Visitor = g.visitor
     return found
+
+
+def go_on_as(token: str) -> None:
+    """The rest of this request, and the browser from now on, have the renewed session."""
+    g.visitor = services().accounts.visitor(token) or g.visitor
+
+    @after_this_request
+    def renew(answer: Response) -> Response:
+        set_session_cookie(answer, token, site())
+        return answer
 
 
 def bearer() -> Bearer:

@@ -17,9 +17,11 @@ from dashboard.core.errors import (
     ConnectionLost,
     EnvironmentFault,
     HomeNotReady,
+    IssuerFault,
     NoFolder,
     NotAllowed,
     NotFound,
+    NotLetIn,
     RungError,
     UnknownEnvironment,
     Unreachable,
@@ -50,7 +52,7 @@ TEXTS = {
 }
 HOME = "home"  # what faults of our own database call it
 NO_ROLE = "Ask an admin to give you one; it counts from the next click on."
-STATUS: dict[type[RungError], int] = {NotFound: 404, UnknownEnvironment: 404, NotAllowed: 403}
+STATUS: dict[type[RungError], int] = {NotFound: 404, UnknownEnvironment: 404, NotAllowed: 403, NotLetIn: 400}
 
 
 def answer_errors(app: Flask) -> None:
@@ -138,6 +140,10 @@ def _heading(problem: RungError) -> str:
     match problem:
         case NoFolder():
             return "There is no migrations folder"
+        case NotLetIn():
+            return f"{problem.issuer} did not let you in"
+        case IssuerFault():
+            return f"{problem.issuer} cannot be used"
         case ConfigurationError():
             return "Rung is not set up yet"
         case HomeNotReady():

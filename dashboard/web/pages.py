@@ -802,7 +802,10 @@ class AuditPage:
 
 @dataclass(frozen=True, slots=True)
 class SignInPage:
-    """`failed`: why the last try did not work; the same words whatever was wrong. `first_href`: nobody is here yet."""
+    """`failed`: why the last try did not work; the same words whatever was wrong. `first_href`: nobody is here yet.
+
+    `issuer`: who else signs people in.
+    """
 
     frame: Frame
     action: str
@@ -810,6 +813,7 @@ class SignInPage:
     failed: str | None
     command: str
     first_href: str | None
+    issuer: Link | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -824,7 +828,10 @@ class FirstPage:
 
 @dataclass(frozen=True, slots=True)
 class ProofPage:
-    """Who is asking, once more. `fields`: what was typed before, and is sent again; `reason`: the part people wrote."""
+    """Who is asking, once more. `fields`: what was typed before, and is sent again; `reason`: the part people wrote.
+
+    `issuer`: where it is asked, for accounts that come in by one.
+    """
 
     frame: Frame
     environment: str
@@ -833,9 +840,29 @@ class ProofPage:
     reason: str
     email: str
     has_password: bool
+    issuer: Link | None
     failed: str | None
     command: str
     back_href: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectPage:
+    """What connecting an account means, and the way to the issuer."""
+
+    frame: Frame
+    email: str
+    issuer: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedPage:
+    """It is who it was. `action`, `fields`: what waited for it; without fields it has to be asked for again there."""
+
+    frame: Frame
+    action: str
+    fields: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -853,7 +880,7 @@ class OwnSession:
 
 @dataclass(frozen=True, slots=True)
 class AccountPage:
-    """`failed`, `done`: how the last form went."""
+    """`failed`, `done`: how the last form went. `issuer`: who could sign in for this account, or does."""
 
     frame: Frame
     email: str
@@ -861,6 +888,8 @@ class AccountPage:
     sessions: tuple[OwnSession, ...]
     summary: str
     has_password: bool
+    by_issuer: bool
+    issuer: str | None
     advice: str
     failed: str | None
     done: str | None

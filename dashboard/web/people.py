@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import EVERYWHERE, Act, LinkPurpose, Role
 from dashboard.core.audit import Source
-from dashboard.core.errors import BadAccount, NotFound
+from dashboard.core.errors import BadAccount, ByIssuer, NotFound
 from dashboard.web import current
 from dashboard.web.pages import PeoplePage, PersonRow
 from dashboard.web.pieces import moment_of
@@ -49,6 +49,8 @@ def reset() -> AnyResponse:
         token = accounts.make_link(email, LinkPurpose.RESET, RESET, by=_me())
     except NotFound as problem:
         return _page(failed=str(problem))
+    except ByIssuer as problem:
+        return _page(failed=f"{problem} {problem.advice}")
     return _page(done=f"Give {email} this address. It works once, within an hour.", token=token)
 
 

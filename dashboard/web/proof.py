@@ -3,14 +3,14 @@
 import math
 from collections.abc import Mapping
 
-from flask import Response, after_this_request, g, make_response, render_template, request
+from flask import make_response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from dashboard.core.access import WayIn
 from dashboard.core.environment import Environment
-from dashboard.web import current
-from dashboard.web.pages import ProofPage
+from dashboard.web import current, oidc
+from dashboard.web.pages import Link, ProofPage
 from dashboard.web.pieces import environment_href
-from dashboard.web.security import set_session_cookie
 
 PROOF = "proof"
 WRONG = "That did not fit. Nothing was started, and what you typed before is kept."
@@ -34,22 +34,14 @@ def unproved(environment: Environment, form: Mapping[str, str]) -> AnyResponse |
     token = accounts.prove(visitor, proof, environment.name, address=address)
     if token is None:
         return _page(environment.name, form, WRONG, 401)
-    _go_on_as(token)
+    current.go_on_as(token)
     return None
 
 
-def _go_on_as(token: str) -> None:
-    """The rest of this request, and the browser from now on, have the renewed session."""
-    g.visitor = current.services().accounts.visitor(token) or g.visitor
-
-    @after_this_request
-    def renew(answer: Response) -> Response:
-        set_session_cookie(answer, token, current.site())
-        return answer
-
-
 def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -> AnyResponse:
-    email = current.visitor().email
+    visitor, issuer = current.visitor(), current.services().settings.oidc
+    email, way_in = visitor.email, current.services().accounts.way_in(visitor.email)
+    elsewhere = way_in is WayIn.ISSUER and issuer is not None
     page = ProofPage(
         frame=current.frame(f"Is it you? · {name} · Rung"),
         environment=name,
@@ -57,9 +49,11 @@ def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -
         fields=tuple(form.items()),
         reason=form.get("reason", ""),
         email=email,
-        has_password=current.services().accounts.has_password(email),
+        has_password=way_in is WayIn.PASSWORD,
+        issuer=Link(issuer.label, url_for("oidc.go")) if elsewhere and issuer else None,
         failed=failed,
         command=f"rung user link {email}",
         back_href=environment_href(name),
     )
-    return make_response(render_template("proof.html", page=page), status)
+    answer = make_response(render_template("proof.html", page=page), status)
+    return oidc.set_out(answer, oidc.proof_trip(visitor, form)) if elsewhere else answer

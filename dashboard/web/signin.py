@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import LinkPurpose
 from dashboard.web import current
-from dashboard.web.pages import LinkPage, SignInPage
+from dashboard.web.pages import Link, LinkPage, SignInPage
 from dashboard.web.security import (
     Throttled,
     TooLong,
@@ -88,13 +88,15 @@ def is_first() -> bool:
 
 
 def _form(email: str = "", failed: str | None = None, status: int = 200) -> AnyResponse:
+    issuer, where = current.services().settings.oidc, request.args.get("next")
     page = SignInPage(
         frame=current.frame("Sign in · Rung"),
-        action=url_for("signin.sign_in", next=request.args.get("next")),
+        action=url_for("signin.sign_in", next=where),
         email=email,
         failed=failed,
         command=COMMAND,
         first_href=url_for("first.show") if is_first() else None,
+        issuer=Link(issuer.label, url_for("oidc.leave", next=where)) if issuer else None,
     )
     return set_guest_cookie(make_response(render_template("signin.html", page=page), status), current.site())
 

@@ -10,6 +10,7 @@ import pytest
 from dashboard.bootstrap import note_configuration
 from dashboard.core.audit import AuditFilter, AuditRow, Deed
 from dashboard.core.environment import Environment, Policies, Secret
+from dashboard.core.oidc import Issuer
 from dashboard.postgres.home.pool import Home
 from dashboard.services.audit import Audit
 from dashboard.settings import Settings
@@ -70,3 +71,14 @@ def test_another_password_is_no_change_and_no_password_is_told(settings: Setting
     (row,) = rows(home)
     assert "s3cr" not in str(row)
     assert (row.who, row.address) == ("nobody", "")
+
+
+def test_another_issuer_is_another_configuration_and_another_label_is_not(settings: Settings, home: Home) -> None:
+    issuer = Issuer("https://accounts.example.com", "rung", Secret("s3cr3t"))
+    note_configuration(settings)
+    for oidc in (issuer, replace(issuer, label="Acme"), replace(issuer, domains=("example.com",))):
+        note_configuration(replace(settings, oidc=oidc))
+    without, first, narrower = (row.detail for row in rows(home))
+    assert "signs people in" not in without
+    assert first == narrower
+    assert first.endswith("https://accounts.example.com signs people in")

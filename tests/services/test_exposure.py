@@ -7,6 +7,7 @@ import pytest
 
 from dashboard.core.environment import Environment, Policies, Secret
 from dashboard.core.errors import NoHome, UnsafeConfiguration
+from dashboard.core.oidc import Issuer
 from dashboard.postgres import transport
 from dashboard.services.exposure import refuse_unsafe
 from dashboard.settings import Settings
@@ -62,6 +63,15 @@ def test_a_key_that_can_be_guessed_is_refused_by_the_process_that_signs_with_it(
     assert said in told
     assert key is None or key.reveal() not in told
     refuse_unsafe(replace(SAFE, secret_key=key), pages=False)
+
+
+def test_an_issuer_without_its_secret_or_a_way_back_is_refused_by_the_process_that_sends_people_there() -> None:
+    issuer = Issuer("https://accounts.example.com", "rung", lacks="RUNG_OIDC_SECRET")
+    told = refused(replace(SAFE, oidc=issuer, public_url=None))
+    assert "$RUNG_OIDC_SECRET ([oidc] client_secret in rung.toml) is not set" in told
+    assert "[oidc] needs to know the address that people open" in told
+    refuse_unsafe(replace(SAFE, oidc=issuer, public_url=None), pages=False)
+    refuse_unsafe(replace(SAFE, oidc=replace(issuer, lacks=None)), pages=True)
 
 
 @pytest.mark.parametrize("address", ["http://rung.example.com", "http://10.0.0.4:8000", "http://rung"])

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 from flask import Flask
@@ -9,6 +10,8 @@ from werkzeug.routing import Rule
 
 from dashboard.bootstrap import Services
 from dashboard.core.access import EVERYWHERE, Role
+from dashboard.core.oidc import Issuer
+from dashboard.settings import Settings
 from dashboard.web import create_app, security
 from tests.cast import EMAILS, Cast, words
 
@@ -19,13 +22,23 @@ OPEN = {
     "signin.sign_in",
     "signin.show_link",
     "signin.redeem",
+    "oidc.leave",
+    "oidc.go",
+    "oidc.arrive",
     "static",
     "health.show",
     "health.ready",
     "metrics.show",
 }
 LOOKERS = {Role.VIEWER, Role.OPERATOR, Role.ADMIN}
-OWN = {"account.show", "account.change_password", "account.end_session", "signin.sign_out", "theme.choose"}
+OWN = {
+    "account.show",
+    "account.change_password",
+    "account.end_session",
+    "oidc.connect",
+    "signin.sign_out",
+    "theme.choose",
+}
 MAY = {
     "matrix.show": LOOKERS,
     "matrix.fragment": LOOKERS,
@@ -59,7 +72,10 @@ MAY = {
     "account.show": LOOKERS,
     "account.change_password": LOOKERS,  # each their own
     "account.end_session": LOOKERS,
+    "oidc.connect": LOOKERS,
 }
+
+
 SCOPES = ("read", "audit", "plan:staging", "apply:staging", "force:staging", "apply:production")
 ELSEWHERE = {"apply:production", "audit"}  # lend nothing on staging
 ANY = set(SCOPES)  # each shown what its environments have
@@ -94,6 +110,12 @@ NOBODY_IS_HERE = {
     "api.events",
     "api.stop",
 }  # no such run: 404 for who may ask
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With an issuer, so that all routes lead somewhere."""
+    return replace(settings, oidc=Issuer("http://127.0.0.1:1", "rung"))
 
 
 def rules(app: Flask) -> list[Rule]:

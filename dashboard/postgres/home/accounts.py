@@ -81,6 +81,7 @@ def everybody(home: Connection) -> tuple[Person, ...]:
                    coalesce((SELECT json_object_agg(r.environment, r.role ORDER BY r.environment <> '*', r.environment)
                                FROM home.role AS r WHERE r.account_id = a.id), '{}') AS roles,
                    CASE WHEN a.disabled_at IS NOT NULL THEN 'nothing: disabled'
+                        WHEN EXISTS (SELECT FROM home.identity AS i WHERE i.account_id = a.id) THEN 'OpenID Connect'
                         WHEN a.password_hash IS NULL THEN 'one-time links' ELSE 'password or one-time link' END AS way,
                    a.created_at AS since, a.disabled_at IS NOT NULL AS disabled
               FROM home.account AS a ORDER BY a.email
@@ -119,6 +120,22 @@ def open_session(home: Connection, account_id: str, token_hash: bytes, address: 
         "INSERT INTO home.session (token_hash, account_id, address, agent) VALUES (%s, %s, %s, %s)",
         (token_hash, account_id, address, agent.replace("\0", "")[:LONGEST_AGENT]),
     )
+    _forget_ended(home)
+
+
+def open_session_by_issuer(
+    home: Connection, account_id: str, token_hash: bytes, address: str, agent: str, asked_at: datetime | None
+) -> None:
+    """asked_at: when the issuer asked the person itself; None: it does not say, so that it proves nothing."""
+    home.execute(
+        "INSERT INTO home.session (token_hash, account_id, address, agent, by_issuer, proved_at)"
+        " VALUES (%s, %s, %s, %s, true, CASE WHEN %s THEN least(%s, pg_catalog.now()) END)",
+        (token_hash, account_id, address, agent.replace("\0", "")[:LONGEST_AGENT], asked_at is not None, asked_at),
+    )
+    _forget_ended(home)
+
+
+def _forget_ended(home: Connection) -> None:
     home.execute("DELETE FROM home.session WHERE created_at < pg_catalog.now() - %s::interval", (FORGET,))
 
 
@@ -143,7 +160,9 @@ def session(home: Connection, token_hash: bytes) -> Session | None:
     with home.cursor(row_factory=class_row(Session)) as cursor:
         cursor.execute(
             """
-            SELECT a.email, greatest(s.created_at, s.proved_at) AS proved_at, pg_catalog.now() AS now,
+            SELECT a.email, pg_catalog.now() AS now,
+                   CASE WHEN s.by_issuer THEN coalesce(s.proved_at, 'epoch')
+                        ELSE greatest(s.created_at, s.proved_at) END AS proved_at,
                    s.seen_at < pg_catalog.now() - interval '1 minute' AS quiet,
                    coalesce((SELECT pg_catalog.json_object_agg(r.environment, r.role)
                                FROM home.role AS r WHERE r.account_id = a.id), '{}'::json) AS roles
@@ -161,12 +180,15 @@ def mark_seen(home: Connection, token_hash: bytes) -> None:
     home.execute("UPDATE home.session SET seen_at = pg_catalog.now() WHERE token_hash = %s", (token_hash,))
 
 
-def renew_session(home: Connection, token_hash: bytes, new: bytes) -> bool:
-    """Its owner proved again who they are: it goes on under another token. False where it ended meanwhile."""
+def renew_session(home: Connection, token_hash: bytes, new: bytes, *, asked_at: datetime | None = None) -> bool:
+    """Its owner proved again who they are: it goes on under another token. False where it ended meanwhile.
+
+    asked_at: when an issuer asked for the proof; None: now.
+    """
     renewed = home.execute(
-        "UPDATE home.session SET token_hash = %s, proved_at = pg_catalog.now()"
+        "UPDATE home.session SET token_hash = %s, proved_at = least(%s, pg_catalog.now())"
         " WHERE token_hash = %s AND ended_at IS NULL",
-        (new, token_hash),
+        (new, asked_at, token_hash),
     )
     return renewed.rowcount == 1
 
@@ -212,15 +234,16 @@ def link_purpose(home: Connection, token_hash: bytes) -> str | None:
 
 
 def use_link(home: Connection, token_hash: bytes, *, of: str | None = None) -> tuple[str, str] | None:
-    """The account's id and address, once; None where the link is unknown, used, too old, or its account disabled.
+    """The account's id and address, once; None where the link is unknown, used or too old, or opens no account now.
 
-    `of`: only a link of this account is used.
+    No link opens one that is disabled, or that an issuer signs in for. `of`: only a link of this account is used.
     """
     row = home.execute(
         """
         UPDATE home.link AS l SET used_at = pg_catalog.now() FROM home.account AS a
          WHERE l.token_hash = %s AND l.used_at IS NULL AND l.expires_at > pg_catalog.now()
            AND a.id = l.account_id AND a.disabled_at IS NULL AND (%s::uuid IS NULL OR a.id = %s)
+           AND NOT EXISTS (SELECT FROM home.identity AS i WHERE i.account_id = a.id)
         RETURNING a.id::text, a.email
         """,
         (token_hash, of, of),

@@ -1,0 +1,553 @@
+"""Signing in by OpenID Connect: a real issuer lets its people in, a forged answer lets nobody in."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+from flask import Flask
+from joserfc import jwk
+from werkzeug.test import TestResponse
+
+from dashboard.bootstrap import Services, build
+from dashboard.core.access import LinkPurpose, Role
+from dashboard.core.errors import ByIssuer
+from dashboard.core.oidc import Issuer
+from dashboard.settings import Settings
+from dashboard.web import create_app
+from tests import issuer
+from tests.cast import EMAILS, PASSWORD, Cast, Person, words
+from tests.issuer import AtIssuer, Forger
+from tests.web.test_environment import nothing_runs
+from tests.web.test_proof import REASON, force, hidden, old  # noqa: F401  # a fixture
+
+Home = psycopg.Connection[Any]
+ANN = "ann@example.com"
+LEAVE = "/sign-in/oidc"
+
+
+@pytest.fixture(scope="module")
+def acme() -> Iterator[Issuer]:
+    with issuer.running() as there:
+        yield there
+
+
+@pytest.fixture
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """With the real issuer, or with the one that forges where a test asks for it."""
+    if "forger" in request.fixturenames:
+        forger: Forger = request.getfixturevalue("forger")
+        return replace(settings, oidc=forger.issuer())
+    return replace(settings, oidc=request.getfixturevalue("acme"))
+
+
+@pytest.fixture
+def forger() -> Iterator[Forger]:
+    with issuer.forging() as there:
+        yield there
+
+
+def come(person: Person, who: AtIssuer, address: str = LEAVE) -> TestResponse:
+    """Out to the issuer, through its forms, and back."""
+    out = person.get(address)
+    assert out.status_code == 302, words(out)
+    return person.get(who.back_from(out.location))
+
+
+def newcomer(cast: Cast) -> Person:
+    return Person(cast.app.test_client())
+
+
+def is_in(person: Person) -> bool:
+    return person.get("/account").status_code == 200
+
+
+def audited(in_home: Home, deed: str, outcome: str = "done") -> list[tuple[str, str]]:
+    rows = in_home.execute(
+        "SELECT who, detail FROM home.audit WHERE deed = %s AND outcome = %s ORDER BY id", (deed, outcome)
+    )
+    return rows.fetchall()
+
+
+# --- coming in ---
+
+
+def test_the_issuer_lets_somebody_in_with_an_account_and_no_role(cast: Cast, in_home: Home) -> None:
+    person, ann = newcomer(cast), AtIssuer("ann")
+    answer = come(person, ann)
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert f"{ANN} · no role yet" in person.read("/account")
+    assert "Your account has no role yet" in person.read("/", 403)
+    assert audited(in_home, "sign-in")[-1] == (ANN, "by Acme")
+    assert audited(in_home, "account added")[-1] == (ANN, "with no role, by Acme")
+    people = cast.admin.read("/people")
+    assert f"{ANN} no role · comes in by OpenID Connect" in people
+    cast.services.accounts.set_role(ANN, Role.OPERATOR)
+    again = newcomer(cast)
+    assert come(again, ann, f"{LEAVE}?next=/history").location == "/history"
+    assert again.get("/history").status_code == 200
+    assert ann.asked == 1, "the issuer remembered"
+    assert len(audited(in_home, "account added")) == 4, "three of the cast, and one"
+
+
+def test_the_way_out_is_bound_to_this_browser_and_to_this_trip(cast: Cast, acme: Issuer) -> None:
+    person = newcomer(cast)
+    first, second = (parse_qs(urlsplit(person.get(LEAVE).location).query) for _ in range(2))
+    assert first["code_challenge_method"] == ["S256"]
+    assert first["scope"] == ["openid email"]
+    assert first["redirect_uri"] == [issuer.CALLBACK]
+    for name in ("state", "nonce", "code_challenge"):
+        assert first[name] != second[name]
+        assert len(first[name][0]) >= 43
+    (cookie,) = (one for one in person.get(LEAVE).headers.getlist("Set-Cookie") if one.startswith("rung-oidc="))
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Max-Age=600" in cookie
+
+
+def test_signing_in_begins_a_session_of_its_own(cast: Cast) -> None:
+    before = cast.viewer.client.get_cookie("rung")
+    assert before
+    come(cast.viewer, AtIssuer("ann"))
+    after = cast.viewer.client.get_cookie("rung")
+    assert after
+    assert before.value != after.value
+    assert cast.services.accounts.visitor(before.value) is None
+
+
+def test_an_account_with_the_same_address_is_another_account(cast: Cast, in_home: Home) -> None:
+    cast.services.accounts.add(ANN, PASSWORD, Role.ADMIN)
+    person = newcomer(cast)
+    answer = come(person, AtIssuer("ann"))
+    assert answer.status_code == 400
+    assert f"an account for {ANN} is there already" in words(answer)
+    assert not is_in(person)
+    assert len(audited(in_home, "sign-in refused", "refused")) == 1
+
+
+def test_who_is_disabled_stays_out(cast: Cast) -> None:
+    come(newcomer(cast), AtIssuer("ann"))
+    cast.services.accounts.set_enabled(ANN, enabled=False)
+    person = newcomer(cast)
+    assert "the account is disabled" in words(come(person, AtIssuer("ann")))
+    assert not is_in(person)
+
+
+def test_the_first_account_is_never_made_by_an_issuer(app: Flask, services: Services) -> None:
+    person = Person(app.test_client())
+    assert "the first account is an admin's" in words(come(person, AtIssuer("ann")))
+    assert services.accounts.is_empty()
+
+
+def test_only_addresses_of_the_configured_domains_get_an_account(settings: Settings, cast: Cast) -> None:
+    assert settings.oidc
+    strict = replace(settings, oidc=replace(settings.oidc, domains=("acme.test",)))
+    other = build(strict)
+    person = Person(create_app(other).test_client())
+    assert "addresses of example.com are not let in here" in words(come(person, AtIssuer("ann")))
+    other.close()
+
+
+def test_without_an_issuer_there_is_no_such_page(settings: Settings, cast: Cast) -> None:
+    without = build(replace(settings, oidc=None))
+    person = Person(create_app(without).test_client())
+    for path in (LEAVE, f"{LEAVE}/go", f"{LEAVE}/callback?code=a&state=b"):
+        assert person.get(path).status_code == 404
+    assert "Acme" not in person.read("/sign-in")
+    without.close()
+
+
+# --- neither password nor link ---
+
+
+def test_who_comes_by_an_issuer_has_no_other_way_in(cast: Cast, services: Services, in_home: Home) -> None:
+    person = newcomer(cast)
+    come(person, AtIssuer("ann"))
+    accounts = services.accounts
+    assert cast.anybody.post("/sign-in", {"email": ANN, "password": PASSWORD}, page="/sign-in").status_code == 401
+    for reopen in (
+        lambda: accounts.make_link(ANN),
+        lambda: accounts.make_link(ANN, LinkPurpose.RESET),
+        lambda: accounts.take_password(ANN),
+        lambda: accounts.set_password(ANN, PASSWORD),
+    ):
+        with pytest.raises(ByIssuer, match="signs in by OpenID Connect"):
+            reopen()
+    reset = cast.admin.post("/people/reset", {"email": ANN}, page="/people")
+    assert reset.status_code == 409
+    assert "rung user disconnect" in words(reset)
+    fields = {"present": "", "new": PASSWORD, "again": PASSWORD}
+    assert person.post("/account/password", fields, page="/account").status_code == 409
+    stored = in_home.execute("SELECT password_hash FROM home.account WHERE email = %s", (ANN,)).fetchone()
+    assert stored == (None,)
+
+
+def test_a_link_from_before_is_worth_nothing_after(cast: Cast, services: Services) -> None:
+    services.accounts.add(ANN, None, Role.VIEWER)
+    link = f"/sign-in/link/{services.accounts.make_link(ANN)}"
+    person = cast.sign_in(ANN)
+    connect(person, AtIssuer("ann"))
+    stranger = newcomer(cast)
+    assert stranger.post(link, page=link).status_code == 401
+
+
+def test_disconnecting_gives_the_links_back_and_ends_the_sessions(cast: Cast, services: Services) -> None:
+    person = newcomer(cast)
+    come(person, AtIssuer("ann"))
+    assert services.accounts.disconnect(ANN)
+    assert not services.accounts.disconnect(ANN)
+    assert not is_in(person)
+    assert is_in(cast.sign_in(ANN))
+    again = newcomer(cast)
+    assert "is there already" in words(come(again, AtIssuer("ann"))), "the address alone opens nothing"
+
+
+# --- connecting an account ---
+
+
+def connect(person: Person, who: AtIssuer) -> TestResponse:
+    asked = person.post("/account/identity", page="/account")
+    assert asked.status_code == 200
+    return come(person, who, f"{LEAVE}/go")
+
+
+def test_somebody_connects_an_account_and_comes_in_that_way_from_then_on(cast: Cast, in_home: Home) -> None:
+    cast.services.accounts.set_password(EMAILS[Role.VIEWER], PASSWORD)
+    person, elsewhere = cast.sign_in(EMAILS[Role.VIEWER]), cast.sign_in(EMAILS[Role.VIEWER])
+    assert "Connect with Acme" in person.read("/account")
+    answer = connect(person, AtIssuer("bob"))
+    assert (answer.status_code, answer.location) == (303, "/account?done=connected")
+    assert "no password and no link opens this account" in person.read("/account?done=connected")
+    assert not is_in(elsewhere)
+    assert not cast.services.accounts.sign_in(EMAILS[Role.VIEWER], PASSWORD)
+    again = newcomer(cast)
+    come(again, AtIssuer("bob"))
+    assert EMAILS[Role.VIEWER] in again.read("/account")
+    assert audited(in_home, "sign-in connected")[-1][0] == EMAILS[Role.VIEWER]
+
+
+def test_a_person_of_the_issuer_opens_one_account_only(cast: Cast) -> None:
+    connect(cast.viewer, AtIssuer("bob"))
+    answer = connect(cast.operator, AtIssuer("bob"))
+    assert answer.status_code == 400
+    assert "it opens another account here already" in words(answer)
+    assert is_in(cast.operator)
+
+
+def test_connecting_needs_a_form_of_ours_and_a_sign_in_of_these_minutes(cast: Cast, old: Callable[[], None]) -> None:  # noqa: F811
+    assert cast.viewer.client.post("/account/identity").status_code == 403
+    assert cast.viewer.get(f"{LEAVE}/go").location == "/sign-in", "nobody set out"
+    old()
+    assert "too old" in words(connect(cast.viewer, AtIssuer("bob")))
+    assert "Set a password" in cast.viewer.read("/account")
+
+
+def test_what_one_session_began_does_not_connect_another_s_account(cast: Cast) -> None:
+    begun = cast.viewer.post("/account/identity", page="/account")
+    (cookie,) = (one for one in begun.headers.getlist("Set-Cookie") if one.startswith("rung-oidc="))
+    cast.operator.client.set_cookie("rung-oidc", cookie.partition("=")[2].partition(";")[0])
+    answer = come(cast.operator, AtIssuer("bob"), f"{LEAVE}/go")
+    assert "the session that this began in has ended" in words(answer)
+    assert "Set a password" in cast.operator.read("/account")
+
+
+# --- who is asking, once more ---
+
+
+@pytest.fixture
+def admin(cast: Cast, three: tuple[str, ...]) -> tuple[Person, AtIssuer]:
+    """An admin who comes in by the issuer, and signed in there long ago."""
+    ann, person = AtIssuer("ann"), newcomer(cast)
+    come(person, ann)
+    cast.services.accounts.set_role(ANN, Role.ADMIN)
+    return person, ann
+
+
+def test_an_issuer_that_let_somebody_in_without_asking_proves_nothing(
+    admin: tuple[Person, AtIssuer],
+    cast: Cast,
+    services: Services,
+    old: Callable[[], None],  # noqa: F811
+) -> None:
+    person, ann = admin
+    old()
+    answer = force(person)
+    assert answer.status_code == 401
+    assert "Show it to Acme" in words(answer)
+    assert "Password of" not in words(answer)
+    assert nothing_runs(services)
+    proved = come(person, ann, f"{LEAVE}/go")
+    assert ann.asked == 2, "the issuer asked again"
+    assert proved.status_code == 200
+    assert "Nothing was started yet" in words(proved)
+    assert hidden(proved)["reason"] == REASON
+    assert nothing_runs(services)
+    begun = person.client.post("/environments/production/apply", data=hidden(proved))
+    assert begun.status_code == 303
+    assert begun.location.startswith("/runs/")
+
+
+def test_a_proof_of_somebody_else_is_none(
+    admin: tuple[Person, AtIssuer],
+    services: Services,
+    old: Callable[[], None],  # noqa: F811
+) -> None:
+    person, _ = admin
+    old()
+    force(person)
+    assert "it knows you as somebody else" in words(come(person, AtIssuer("bob"), f"{LEAVE}/go"))
+    assert force(person).status_code == 401
+    assert nothing_runs(services)
+
+
+def test_the_session_goes_on_under_another_token_after_a_proof(
+    admin: tuple[Person, AtIssuer],
+    old: Callable[[], None],  # noqa: F811
+) -> None:
+    person, ann = admin
+    old()
+    before = person.client.get_cookie("rung")
+    force(person)
+    come(person, ann, f"{LEAVE}/go")
+    after = person.client.get_cookie("rung")
+    assert before
+    assert after
+    assert before.value != after.value
+    assert is_in(person)
+
+
+def test_what_no_cookie_can_hold_has_to_be_typed_again(
+    admin: tuple[Person, AtIssuer],
+    old: Callable[[], None],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    person, ann = admin
+    old()
+    monkeypatch.setattr("dashboard.web.oidc._MOST", 400)
+    force(person)
+    proved = come(person, ann, f"{LEAVE}/go")
+    assert "too long to keep" in words(proved)
+    assert force(person).status_code == 303, "the proof counts"
+
+
+# --- forged answers ---
+
+
+def none(forger: Forger, claims: dict[str, Any]) -> str:
+    """No signature, as the oldest trick has it."""
+    _, body, _ = forger.signed(claims).split(".")
+    return f"eyJhbGciOiJub25lIn0.{body}."
+
+
+def by_public_key(forger: Forger, claims: dict[str, Any]) -> str:
+    """The public key as the secret of a symmetric signature, for a reader that lets the token choose the way."""
+    header = {"alg": "HS256", "kid": forger.key.kid}
+    text = ".".join(
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, claims)
+    )
+    seal = hmac.digest(forger.key.as_pem(private=False), text.encode(), "sha256")
+    return f"{text}.{base64.urlsafe_b64encode(seal).decode().rstrip('=')}"
+
+
+FORGED: dict[str, Callable[[Forger, dict[str, Any]], str]] = {
+    "another nonce": lambda forger, claims: forger.signed(claims | {"nonce": "another"}),
+    "no nonce": lambda forger, claims: forger.signed({**claims, "nonce": ""}),
+    "for another client": lambda forger, claims: forger.signed(claims | {"aud": "another"}),
+    "for two clients, by the other": lambda forger, claims: forger.signed(claims | {"aud": ["rung", "o"], "azp": "o"}),
+    "of another issuer": lambda forger, claims: forger.signed(claims | {"iss": "https://accounts.example.com"}),
+    "without a signature": none,
+    "signed with another key": lambda forger, claims: forger.signed(claims, key=jwk.RSAKey.generate_key(2048)),
+    "signed with what everybody knows": by_public_key,
+    "expired": lambda forger, claims: forger.signed(claims | {"iat": time.time() - 900, "exp": time.time() - 600}),
+    "not yet": lambda forger, claims: forger.signed(claims | {"nbf": time.time() + 600}),
+    "about nobody": lambda forger, claims: forger.signed(claims | {"sub": ""}),
+    "about a trick": lambda forger, claims: forger.signed(claims | {"sub": "ann\0"}),
+    "of another access token": lambda forger, claims: forger.signed(claims | {"at_hash": "AAAA"}),
+    "no token": lambda forger, claims: "not.a.token",
+    "a picture": lambda forger, claims: "\0\x89PNG" * 100,
+    "times that are no times": lambda forger, claims: forger.signed(claims | {"exp": "tomorrow"}),
+}
+
+
+def set_out(person: Person, forger: Forger) -> str:
+    """The state, after the forger has seen the nonce."""
+    sent = parse_qs(urlsplit(person.get(LEAVE).location).query)
+    forger.nonce = sent["nonce"][0]
+    return sent["state"][0]
+
+
+def test_an_honest_answer_of_the_forger_lets_in(forger: Forger, cast: Cast) -> None:
+    """Or the tests after this one would prove nothing."""
+    person = newcomer(cast)
+    assert person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}").status_code == 303
+    assert is_in(person)
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_forged_token_lets_nobody_in_and_is_remembered(
+    forged: str, forger: Forger, cast: Cast, in_home: Home
+) -> None:
+    forger.forge = FORGED[forged]
+    person = newcomer(cast)
+    answer = person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
+    assert answer.status_code == 400
+    assert "Acme did not let you in" in words(answer)
+    assert not is_in(person)
+    (row,) = audited(in_home, "sign-in refused", "refused")
+    assert "token" in row[1]
+
+
+def test_a_wrong_state_and_a_used_trip_let_nobody_in(forger: Forger, cast: Cast, in_home: Home) -> None:
+    person = newcomer(cast)
+    state = set_out(person, forger)
+    for wrong in ("another", "", "ä"):
+        assert newcomer(cast).get(f"{LEAVE}/callback?code=a&state={wrong}").status_code == 400
+    assert newcomer(cast).get(f"{LEAVE}/callback?code=a&state={state}").status_code == 400, "of another browser"
+    assert "/token" not in forger.asked
+    assert person.get(f"{LEAVE}/callback?code=a&state={state}").status_code == 303
+    assert person.get(f"{LEAVE}/callback?code=a&state={state}").status_code == 400, "a trip ends when it arrives"
+    assert len(audited(in_home, "sign-in refused", "refused")) == 5
+
+
+def test_a_trip_that_took_too_long_or_was_altered_is_none(
+    forger: Forger, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = newcomer(cast)
+    state = set_out(person, forger)
+    cookie = person.client.get_cookie("rung-oidc")
+    assert cookie
+    for broken in (cookie.value.swapcase(), cookie.value[:50], "x", "ä" * 500, ""):
+        other = newcomer(cast)
+        other.client.set_cookie("rung-oidc", broken)
+        assert other.get(f"{LEAVE}/callback?code=a&state={state}").status_code == 400
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 601)
+    assert person.get(f"{LEAVE}/callback?code=a&state={state}").status_code == 400
+
+
+def test_an_answer_of_another_issuer_and_an_error_let_nobody_in(forger: Forger, cast: Cast) -> None:
+    person = newcomer(cast)
+    answer = person.get(f"{LEAVE}/callback?code=a&iss=https://evil.example&state={set_out(person, forger)}")
+    assert "the answer is another issuer's" in words(answer)
+    answer = person.get(f"{LEAVE}/callback?error=access_denied&state={set_out(person, forger)}")
+    assert "it said access_denied" in words(answer)
+    answer = person.get(f"{LEAVE}/callback?error=<script>&state={set_out(person, forger)}")
+    assert "it said no reason" in words(answer)
+    assert "/token" not in forger.asked
+
+
+def test_a_code_is_taken_once(cast: Cast, acme: Issuer) -> None:
+    """By the real issuer: the first browser spent it."""
+    first, second = newcomer(cast), newcomer(cast)
+    back = AtIssuer("ann").back_from(first.get(LEAVE).location)
+    assert first.get(back).status_code == 303
+    own = parse_qs(urlsplit(second.get(LEAVE).location).query)["state"][0]
+    code = parse_qs(urlsplit(back).query)["code"][0]
+    answer = second.get(f"{LEAVE}/callback?code={code}&state={own}")
+    assert answer.status_code == 400
+    assert "the code was not taken (invalid_grant)" in words(answer)
+
+
+def test_an_unverified_address_makes_no_account_unless_the_issuer_is_trusted_with_it(
+    forger: Forger, cast: Cast
+) -> None:
+    forger.forge = lambda forger, claims: forger.signed({**claims, "email_verified": False})
+    person = newcomer(cast)
+    answer = person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
+    assert "does not say that your e-mail address was verified" in words(answer)
+    forger.forge = lambda forger, claims: forger.signed({**claims, "email": "nobody"})
+    answer = person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
+    assert answer.status_code == 400
+
+
+def test_an_address_that_the_token_leaves_out_is_asked_for_and_only_of_the_same_person(
+    forger: Forger, cast: Cast
+) -> None:
+    def thin(forger: Forger, claims: dict[str, Any]) -> str:
+        return forger.signed({name: value for name, value in claims.items() if not name.startswith("email")})
+
+    forger.forge = thin
+    person = newcomer(cast)
+    forger.userinfo = {"sub": "somebody else", "email": ANN, "email_verified": True}
+    answer = person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
+    assert "does not say your e-mail address" in words(answer)
+    forger.userinfo["sub"] = "ann"
+    assert person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}").status_code == 303
+    assert ANN in person.read("/account")
+
+
+def test_an_issuer_that_does_not_say_when_it_asked_proves_nothing(
+    forger: Forger, cast: Cast, three: tuple[str, ...], services: Services
+) -> None:
+    person = newcomer(cast)
+    person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
+    services.accounts.set_role(ANN, Role.ADMIN)
+    assert force(person).status_code == 401, "signing in was no proof"
+    out = parse_qs(urlsplit(person.get(f"{LEAVE}/go").location).query)
+    assert out["prompt"] == ["login"]
+    assert out["login_hint"] == [ANN]
+    forger.nonce = out["nonce"][0]
+    answer = person.get(f"{LEAVE}/callback?code=a&state={out['state'][0]}")
+    assert "does not say when it did" in words(answer)
+    for stale in (time.time() - 3600, True, "now", 10**30):
+        force(person)
+        out = parse_qs(urlsplit(person.get(f"{LEAVE}/go").location).query)
+        forger.nonce = out["nonce"][0]
+        forger.forge = lambda forger, claims, at=stale: forger.signed(claims | {"auth_time": at})
+        assert person.get(f"{LEAVE}/callback?code=a&state={out['state'][0]}").status_code == 400
+    assert nothing_runs(services)
+
+
+def test_new_keys_are_asked_for_and_not_more_than_once_in_a_while(
+    forger: Forger, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = newcomer(cast)
+    assert person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}").status_code == 303
+    assert forger.asked.count("/keys") == 1
+    forger.key = jwk.RSAKey.generate_key(2048, auto_kid=True)
+    assert person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}").status_code == 400
+    assert forger.asked.count("/keys") == 1, "they were asked for a moment ago"
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 20)
+    assert person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}").status_code == 303
+    assert forger.asked.count("/keys") == 2
+    assert forger.asked.count("/.well-known/openid-configuration") == 1
+
+
+# --- an issuer that is away ---
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"issuer": "https://accounts.example.com"}, "it calls itself otherwise"),
+        ({"token_endpoint": 7}, "it does not name its token_endpoint"),
+        ({"jwks_uri": "file:///etc/passwd"}, "an address that is not https"),
+    ],
+)
+def test_an_issuer_that_makes_no_sense_is_not_used(
+    metadata: dict[str, Any], said: str, forger: Forger, cast: Cast
+) -> None:
+    forger.metadata = metadata
+    answer = newcomer(cast).get(LEAVE)
+    assert answer.status_code == 503
+    assert said in words(answer)
+    assert newcomer(cast).get(LEAVE).status_code == 503
+    assert len(forger.asked) == 1, "it is not asked again at once"
+
+
+def test_an_issuer_that_is_away_leaves_the_other_ways_in(settings: Settings, cast: Cast) -> None:
+    assert settings.oidc
+    away = build(replace(settings, oidc=replace(settings.oidc, url="http://127.0.0.1:1")))
+    person = Person(create_app(away).test_client())
+    answer = person.get(LEAVE)
+    assert answer.status_code == 503
+    assert "Acme cannot be used at the moment: it cannot be reached" in words(answer)
+    assert "Sign in with Acme or with a password" in person.read("/sign-in")
+    away.close()
