@@ -1,6 +1,5 @@
 import contextlib
 import functools
-import itertools
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from dashboard.postgres import embedded, whole
 from dashboard.postgres.home.pool import Home
 from dashboard.services.prepare import prepare
 from tests import browser_setup, servers
+from tests.databases import Database, Databases
 
 if TYPE_CHECKING:  # heavy, and needed by browser tests only
     from playwright.sync_api import Browser, Page
@@ -35,7 +35,6 @@ FAST = {
     "max_wal_size": "256MB",
 }
 IN_MEMORY = Path("/dev/shm")  # a database is three hundred files, and some disks take a third of a second for them
-_numbers = itertools.count(1)
 
 MakeDatabase = Callable[..., Secret]
 Write = Callable[[Path, str, str], Path]
@@ -92,20 +91,26 @@ def template(server: embedded.EmbeddedServer) -> str:
     return "template_empty"
 
 
+@pytest.fixture(scope="session")
+def databases(server: embedded.EmbeddedServer) -> Iterator[Databases]:
+    """Copies of the templates."""
+    kept = Databases(server)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def make_database(server: embedded.EmbeddedServer, template: str) -> Iterator[MakeDatabase]:
+def make_database(databases: Databases, template: str) -> Iterator[MakeDatabase]:
     """`make_database()` or `make_database("a_template")` -> the address of a fresh database, dropped afterwards."""
-    made: list[str] = []
+    made: list[Database] = []
 
     def make(copied: str = template) -> Secret:
-        name = f"test_{next(_numbers)}"
-        server.create_database(name, copied)
-        made.append(name)
-        return server.url(name)
+        made.append(databases.give(copied))
+        return databases.server.url(made[-1].name)
 
     yield make
-    for name in made:
-        server.drop_database(name)
+    for database in made:
+        databases.take_back(database)
 
 
 @pytest.fixture
