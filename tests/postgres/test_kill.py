@@ -50,6 +50,7 @@ class Victim:
     def run(self, url: Secret) -> str:
         """Go, and say how it ended; empty when it was killed."""
         out, _ = self._process.communicate(url.reveal() + "\n", timeout=60)
+        assert self._process.returncode in (0, -signal.SIGKILL), "it ended by itself"
         return out.strip()
 
 
