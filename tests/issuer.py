@@ -30,9 +30,9 @@ LABEL = "Acme"
 
 
 @contextlib.contextmanager
-def running(callback: str = CALLBACK) -> Iterator[Issuer]:
+def running(callback: str = CALLBACK, port: int | None = None) -> Iterator[Issuer]:
     """The real one; it knows ann and bob, whose addresses it does not verify."""
-    port = free_port("127.0.0.1")
+    port = port or free_port("127.0.0.1")
     command = [sys.executable, str(Path(__file__).with_name("issuer_process.py")), str(port), callback]
     shell = {**os.environ, "ISSUER_CLIENT_SECRET": CLIENT_SECRET}
     with subprocess.Popen(command, env=shell, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:

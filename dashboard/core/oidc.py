@@ -52,7 +52,7 @@ class Trip:
     session: hex, of the session that set out; empty when signing in.
     left_at: seconds since 1970.
     way_on: address of ours to go to afterwards.
-    fields: of the form that waits for the proof.
+    environment, fields: where something is asked for, and the form that waits for the proof.
 
     """
 
@@ -63,6 +63,7 @@ class Trip:
     left_at: float
     session: str = ""
     way_on: str = ""
+    environment: str = ""
     fields: tuple[tuple[str, str], ...] = ()
 
 

@@ -18,6 +18,7 @@ from dashboard.core.oidc import Identity, Purpose, Trip
 from dashboard.services.accounts import new_token
 from dashboard.web import current
 from dashboard.web.pages import ConnectPage, ProvedPage
+from dashboard.web.pieces import environment_href
 from dashboard.web.security import open_to_all, own, safe_next
 from dashboard.web.signin import enter
 
@@ -75,9 +76,10 @@ def connect() -> AnyResponse:
     return set_out(make_response(render_template("connect.html", page=page)), trip)
 
 
-def proof_trip(visitor: Visitor, form: Mapping[str, str]) -> Trip:
+def proof_trip(visitor: Visitor, environment: str, form: Mapping[str, str]) -> Trip:
     """The way to a proof, after which what was asked for waits to be asked for again."""
-    return _trip(Purpose.PROVE, way_on=request.path, session=visitor.session, fields=tuple(form.items()))
+    fields = tuple(form.items())
+    return _trip(Purpose.PROVE, way_on=request.path, session=visitor.session, environment=environment, fields=fields)
 
 
 def set_out(answer: AnyResponse, trip: Trip) -> AnyResponse:
@@ -115,7 +117,14 @@ def _proved(visitor: Visitor, identity: Identity, trip: Trip) -> AnyResponse:
     """Nothing was started: a page of ours has to ask for it, with the token of the session as it goes on."""
     token = current.services().identities.prove(visitor, identity, trip, address=request.remote_addr or "")
     current.go_on_as(token)
-    page = ProvedPage(current.frame("It is you · Rung"), trip.way_on, trip.fields)
+    page = ProvedPage(
+        frame=current.frame(f"It is you · {trip.environment} · Rung"),
+        environment=trip.environment,
+        action=trip.way_on,
+        fields=trip.fields,
+        reason=dict(trip.fields).get("reason", ""),
+        back_href=environment_href(trip.environment),
+    )
     return make_response(render_template("proved.html", page=page))
 
 

@@ -858,11 +858,14 @@ class ConnectPage:
 
 @dataclass(frozen=True, slots=True)
 class ProvedPage:
-    """It is who it was. `action`, `fields`: what waited for it; without fields it has to be asked for again there."""
+    """It is who it was. `action`, `fields`: what waited for it; without fields it has to be asked for again."""
 
     frame: Frame
+    environment: str
     action: str
     fields: tuple[tuple[str, str], ...]
+    reason: str
+    back_href: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,4 +56,4 @@ def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -
         back_href=environment_href(name),
     )
     answer = make_response(render_template("proof.html", page=page), status)
-    return oidc.set_out(answer, oidc.proof_trip(visitor, form)) if elsewhere else answer
+    return oidc.set_out(answer, oidc.proof_trip(visitor, name, form)) if elsewhere else answer

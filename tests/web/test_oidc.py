@@ -279,7 +279,7 @@ def test_an_issuer_that_let_somebody_in_without_asking_proves_nothing(
     old()
     answer = force(person)
     assert answer.status_code == 401
-    assert "Show it to Acme" in words(answer)
+    assert "Prove it at Acme" in words(answer)
     assert "Password of" not in words(answer)
     assert nothing_runs(services)
     proved = come(person, ann, f"{LEAVE}/go")
