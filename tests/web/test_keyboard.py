@@ -4,11 +4,13 @@ import re
 import threading
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from dashboard.bootstrap import Services
 from dashboard.core.access import Role
 from tests.cast import EMAILS, PASSWORD, Cast
+from tests.web.test_browser_axe import OPTIONS
 
 pytestmark = pytest.mark.browser
 
@@ -65,6 +67,36 @@ def test_from_the_sign_in_to_the_history_without_a_mouse(
     tab_to(page, r"005_create_tasks\.sql")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("/migrations/005_create_tasks.sql"))
+
+
+def test_the_keys_are_told_by_a_key_and_can_be_turned_off(
+    page: Page, address: str, cast: Cast, three: tuple[str, ...]
+) -> None:
+    page.goto(f"{address}/sign-in/link/{cast.services.accounts.make_link(EMAILS[Role.VIEWER])}")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{address}/")
+    keys = page.get_by_role("dialog", name="Keys")
+    page.keyboard.press("?")
+    expect(keys.get_by_role("button", name="Close")).to_be_focused()
+    assert Axe().run(page, options=OPTIONS).response["violations"] == []
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("?/")
+    expect(page.get_by_role("searchbox")).to_have_value("?/")
+    expect(keys).to_be_hidden()
+
+    page.get_by_role("button", name="Keys").click()
+    keys.get_by_role("checkbox").uncheck()
+    page.keyboard.press("Escape")
+    page.goto(f"{address}/")
+    page.keyboard.press("?")
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).not_to_be_focused()
+    expect(keys).to_be_hidden()
+    page.get_by_role("button", name="Keys").click()
+    expect(keys.get_by_role("checkbox")).not_to_be_checked()
 
 
 def test_the_first_stop_of_every_page_skips_what_all_pages_have(

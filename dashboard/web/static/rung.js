@@ -1,4 +1,4 @@
-// The one script: live pieces, relative times, copy buttons, the filter as one types, arrow keys in the ladder.
+// The one script: live pieces, relative times, copy buttons, the filter as one types, keys.
 "use strict";
 (() => {
   const PACE = { fast: 700, brisk: 2000, slow: 10000 };
@@ -235,6 +235,29 @@
     if (cells.length && !grid.querySelector('tbody a[tabindex="0"]')) cells[0].setAttribute("tabindex", "0");
   }
 
+  // --- the list of keys; single ones can be turned off, for those who speak to their computer ---
+
+  const SINGLE = "rung-single-keys";
+  const keys = document.querySelector("dialog#keys");
+  const remembers = (() => { try { return localStorage; } catch { return null; } })(); // storage may be shut
+  const singleKeys = () => remembers?.getItem(SINGLE) !== "off";
+
+  function showKeys() {
+    if (!keys || keys.open) return;
+    keys.querySelector("[data-single-keys]").checked = singleKeys();
+    keys.showModal();
+  }
+
+  function pressed(event) {
+    const writing = event.target.matches?.("input, textarea, select");
+    if (writing || event.ctrlKey || event.metaKey || event.altKey || keys?.open || !singleKeys()) return;
+    const search = event.key === "/" && document.querySelector('[data-filter] input[type="search"]');
+    if (search) search.select();
+    else if (event.key === "?" && keys) showKeys();
+    else return;
+    event.preventDefault();
+  }
+
   // --- all together ---
 
   function tidy(root) {
@@ -246,6 +269,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
+    if (event.target.closest("[data-keys]")) showKeys();
   });
   document.addEventListener("input", (event) => {
     const form = event.target.closest("form[data-filter]");
@@ -253,6 +277,7 @@
   });
   document.addEventListener("submit", (event) => {
     const form = event.target;
+    if (form.method === "dialog") return;
     if (form.matches("[data-filter]")) {
       event.preventDefault();
       filter(form, 0);
@@ -265,14 +290,10 @@
   document.addEventListener("keydown", (event) => {
     const grid = event.target.closest?.("[data-grid]");
     if (grid) move(grid, event);
-    const writing = event.target.matches?.("input, textarea, select");
-    if (event.key === "/" && !writing && !event.ctrlKey && !event.metaKey) {
-      const search = document.querySelector('[data-filter] input[type="search"]');
-      if (search) {
-        event.preventDefault();
-        search.select();
-      }
-    }
+    pressed(event);
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-single-keys]")) remembers?.setItem(SINGLE, event.target.checked ? "on" : "off");
   });
   document.addEventListener("focusin", (event) => {
     const grid = event.target.closest("[data-grid]");
@@ -286,6 +307,7 @@
   setInterval(() => { if (!document.hidden) tellTimes(); }, 1000);
 
   for (const zone of document.querySelectorAll("input[data-zone]")) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const button of document.querySelectorAll("[data-keys]")) button.hidden = false;
   tidy(document);
   schedule(piece()?.dataset.pace === "fast" ? 300 : 0);
 })();
