@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from dashboard.core.environment import Environment
+from tests.forks import Forks
 
 RUNG = (sys.executable, "-m", "dashboard")
 CANARY = "c4n4ry-p4ssw0rd"
@@ -45,6 +46,7 @@ class Checkout:
     folder: Path
     environments: dict[str, Environment]
     variables: dict[str, str]
+    forks: Forks
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def write(self, name: str, sql: str) -> Path:
@@ -55,7 +57,10 @@ class Checkout:
 
     def rung(self, *words: str, code: int | None = None, typed: str | None = None, **variables: str) -> Said:
         """Run one command to its end. Whatever it says, no password is in it."""
-        return self.end(self.begin(*words, **variables), code=code, typed=typed)
+        shell = self.variables | variables
+        if not self.forks.fits(shell):
+            return self.end(self.begin(*words, **variables), code=code, typed=typed)
+        return self._judge(Said(*self.forks.run(words, typed or "", shell, self.folder, PATIENCE)), code)
 
     def begin(self, *words: str, **how: Any) -> subprocess.Popen[str]:
         """Start a command: keywords in capitals are variables, the others are for the process."""
@@ -70,7 +75,9 @@ class Checkout:
 
     def end(self, process: subprocess.Popen[str], *, code: int | None = None, typed: str | None = None) -> Said:
         out, err = process.communicate(typed, timeout=PATIENCE)
-        said = Said(process.returncode, out or "", err or "")
+        return self._judge(Said(process.returncode, out or "", err or ""), code)
+
+    def _judge(self, said: Said, code: int | None) -> Said:
         for secret in self.secrets:
             assert secret not in said.out + said.err
         assert "Traceback" not in said.err, said.err
@@ -120,22 +127,36 @@ def closed_port() -> Iterator[int]:
         yield held.getsockname()[1]
 
 
+@pytest.fixture(scope="session")
+def shell() -> dict[str, str]:
+    """The variables that every command gets."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return kept | {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+@pytest.fixture(scope="session")
+def forks(shell: dict[str, str]) -> Iterator[Forks]:
+    made = Forks(shell)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def checkout(
-    tmp_path: Path, environments: tuple[Environment, ...], closed_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, environments: tuple[Environment, ...], closed_port: int, shell: dict[str, str], forks: Forks
 ) -> Iterator[Checkout]:
     folder = tmp_path / "application"
     (folder / "migrations").mkdir(parents=True)
     names = [environment.name for environment in environments]
     tables = [f'[environments.{name}]\nurl = "${name.upper()}_URL"\n' for name in (*names, "gone")]
     (folder / "rung.toml").write_text('home = "$RUNG_HOME_URL"\n\n' + "\n".join(tables))
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     urls = {f"{one.name.upper()}_URL": one.url.reveal() for one in environments if one.url}
     gone = {"GONE_URL": f"postgresql://app:{CANARY}@127.0.0.1:{closed_port}/app"}
     made = Checkout(
         folder,
         {environment.name: environment for environment in environments},
-        kept | urls | gone | {"HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])},
+        shell | urls | gone | {"HOME": str(tmp_path)},
+        forks,
     )
     yield made
     made.close()

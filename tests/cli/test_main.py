@@ -19,8 +19,16 @@ def test_help_lists_every_command(checkout: Checkout) -> None:
 
 @pytest.mark.parametrize("name", _COMMANDS)
 def test_every_command_explains_itself(checkout: Checkout, name: str) -> None:
-    said = checkout.rung(name, "--help", code=0)
+    said = checkout.end(checkout.begin(name, "--help"), code=0)
     assert said.out.startswith(f"Usage: rung {name}")
+
+
+@pytest.mark.parametrize("words", [("check",), ("check", "--json"), ("new",), ("migrate", "--env", "gone")])
+def test_a_fork_of_the_tests_says_what_a_process_of_its_own_says(checkout: Checkout, words: tuple[str, ...]) -> None:
+    checkout.write("001_a.sql", "CREATE TABLE ä (id bigint);")
+    forked = checkout.rung(*words, typed="")
+    assert forked == checkout.end(checkout.begin(*words))
+    assert forked.out + forked.err
 
 
 def test_the_version_is_the_package_s(checkout: Checkout) -> None:
