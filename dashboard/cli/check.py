@@ -34,7 +34,7 @@ def check(
 ) -> int:
     settings = settings_of(config, directory)
     looks = _looks(settings, name)
-    seen = [foreseen(settings, look) if probe else None for look in looks]
+    seen = [foreseen(settings, look, rows=probe) for look in looks]
     codes = list(map(_code, looks, seen))
     if as_json or form == "json":
         documents = [_document(*one) for one in zip(looks, seen, codes, strict=True)]

@@ -12,17 +12,23 @@ if TYPE_CHECKING:  # most checks ask no rows
     from dashboard.settings import Settings
 
 
-def foreseen(settings: "Settings", look: "Look") -> "Foresight":
-    """Ask the rows of one environment."""
+def foreseen(settings: "Settings", look: "Look", *, rows: bool) -> "Foresight | None":
+    """Ask the catalog of one environment, and its rows where somebody wants that; None where nothing is pending."""
+    waiting = look.plan and look.plan.steps and not look.plan.stops and not look.not_reachable
+    if not (rows or waiting):
+        return None
     from dashboard.services.foresee import foresee
 
-    return foresee(look, settings.probe_limit)
+    return foresee(look, settings.probe_limit, rows=rows)
 
 
 def show_foresight(plan: "Plan", seen: "Foresight") -> None:
     from dashboard.core.foresight import headline, oldest_words
+    from dashboard.core.words import verdict
 
-    say(f"{plan.environment}, asked for its rows: {headline(plan, seen)}")
+    said, asked = headline(plan, seen), "rows" if seen.rows else "catalog"
+    if seen.rows or said != verdict(seen.plan or plan):
+        say(f"{plan.environment}, asked for its {asked}: {said}")
     for answer in seen.answers:
         for line in _lines(answer):
             say(line)

@@ -26,7 +26,8 @@ def notes_of(look: Look, seen: Foresight | None, folder: str) -> Iterator[Note]:
     """Everything that is said of one environment's pending files. `folder`: theirs, as the repository names it."""
     name = look.environment.name
     prefix = "" if folder == "." else f"{folder.replace(chr(92), '/')}/"
-    for step in look.plan.steps if look.plan else ():
+    plan = seen.plan if seen and seen.plan else look.plan
+    for step in plan.steps if plan else ():
         yield from _of_step(name, prefix, step)
     for answer in seen.answers if seen else ():
         if answer.outcome in _LEVELS:

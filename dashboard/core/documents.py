@@ -50,8 +50,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def foresight_json(plan: Plan, seen: Foresight) -> dict[str, Any]:
-    """What the rows say of a plan; stands beside what `plan_json` says, and has the better verdict."""
-    return {"verdict": headline(plan, seen), "probes": seen.answers, "probes_trouble": seen.trouble or None}
+    """What catalog and rows say of a plan; takes the place of the same keys of `plan_json`."""
+    told = {"verdict": headline(plan, seen), "pending": [_step_json(step) for step in (seen.plan or plan).steps]}
+    if not seen.rows:
+        return told | {"catalog_trouble": seen.trouble or None}
+    return told | {"probes": seen.answers, "probes_trouble": seen.trouble or None}
 
 
 def _step_json(step: Step) -> dict[str, Any]:

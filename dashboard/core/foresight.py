@@ -1,13 +1,13 @@
 """What the rows and the catalog of an environment say of its pending files, and the one line on top."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from dashboard.core.estimate import amount, seconds
 from dashboard.core.events import Blocker
 from dashboard.core.plan import Action, Plan
-from dashboard.core.safety.finding import Here, RiskClass
+from dashboard.core.safety.finding import Here, RiskClass, Source
 from dashboard.core.words import count, joined, verdict
 
 KEYS = 5  # rows that are named
@@ -58,6 +58,7 @@ class Foresight:
     trouble: why it could not be asked; the plan's own verdict stands then.
     plan: the same plan, with what the catalog adds to its findings; None where nothing was asked.
     oldest: a transaction that has been open for long: whatever needs a strong lock on its tables waits for it.
+    rows: whether the rows were to be asked as well as the catalog.
 
     """
 
@@ -66,14 +67,26 @@ class Foresight:
     trouble: str = ""
     plan: Plan | None = None
     oldest: Blocker | None = None
+    rows: bool = True
 
     @property
     def failing(self) -> tuple[Answer, ...]:
-        return tuple(answer for answer in self.answers if answer.outcome is Outcome.FAILS)
+        """What the catalog or the rows will make fail."""
+        by_rows = (answer for answer in self.answers if answer.outcome is Outcome.FAILS)
+        return (*_by_catalog(self.plan), *by_rows)
 
     @property
     def unchecked(self) -> tuple[Answer, ...]:
         return tuple(answer for answer in self.answers if answer.outcome is Outcome.UNCHECKED)
+
+
+def _by_catalog(plan: Plan | None) -> Iterator[Answer]:
+    """The findings that only the catalog could tell, and that are certain to come true."""
+    for step in plan.steps if plan else ():
+        for one in step.findings:
+            if one.source is Source.CATALOG and one.risk is RiskClass.WILL_FAIL and one.blocks:
+                name, advice = step.migration.filename, one.safer
+                yield Answer(name, one.line, one.statement, Outcome.FAILS, one.what, "the catalog", advice=advice)
 
 
 def headline(plan: Plan, seen: Foresight) -> str:
@@ -81,13 +94,13 @@ def headline(plan: Plan, seen: Foresight) -> str:
     plan = seen.plan or plan
     if seen.failing and not plan.stops:
         return _failing(plan, seen)
+    if seen.trouble:
+        return f"{verdict(plan)}; the {'rows' if seen.rows else 'catalog'} could not be asked: {seen.trouble}"
     if plan.stops or plan.first_obstacle(force=False):
         return verdict(plan)
-    if seen.trouble:
-        return f"{verdict(plan)}; the rows could not be asked: {seen.trouble}"
     if seen.unchecked:
         return f"{verdict(plan)}; {count(len(seen.unchecked), 'statement')} could not be checked against the rows"
-    return _going_through(plan)
+    return _going_through(plan, seen)
 
 
 def _failing(plan: Plan, seen: Foresight) -> str:
@@ -96,7 +109,7 @@ def _failing(plan: Plan, seen: Foresight) -> str:
     return f"Will fail on {plan.environment}: {first.what} ({first.filename} line {first.line}){more}"
 
 
-def _going_through(plan: Plan) -> str:
+def _going_through(plan: Plan, seen: Foresight) -> str:
     """Of a plan that nothing stops, by the rows or by the gate."""
     findings = [finding for step in plan.steps for finding in step.findings if not finding.acknowledged]
     slow = [one for one in findings if one.here and one.here.stops and not one.here.is_brief]
@@ -105,6 +118,8 @@ def _going_through(plan: Plan) -> str:
         span = seconds(longest.least or 0, longest.most or 0)
         return f"Locks {longest.table} ({amount(longest.size)}) against {longest.stops} for {span}, roughly"
     others = [one for one in findings if one.risk is not RiskClass.BLOCKING or one.here is None]
+    if not seen.rows:
+        return verdict(plan)
     if others or not any(step.action is not Action.ADOPT for step in plan.steps):
         return f"{verdict(plan)}, and no row stands in the way" if plan.steps else verdict(plan)
     return f"Safe to apply: {count(len(plan.steps), 'file')}, brief locks only"

@@ -79,6 +79,9 @@ def _ask(
     asked |= {table for probe in probes for table, _ in probe.after}
     functions = {path[-1] for probe in probes for path in probe.functions}
     catalog = read_catalog(connection, asked | set(tables), functions)
+    if not probes:
+        connection.close()  # which ends the transaction, and takes no answer
+        return Seen((), _facts(catalog))
     connection.execute(_settings(catalog.path, budget))
     asker = _Asker(connection, catalog, size_limit, time.monotonic() + budget)
     answers = tuple(filter(None, map(asker.answer, probes)))

@@ -17,20 +17,22 @@ QUICK = 3.0  # seconds for all questions while somebody waits for a page
 _KEPT = 100  # answers
 
 
-def foresee(look: Look, size_limit: int, budget: float = BUDGET) -> Foresight:
-    """Ask the rows and the catalog, in a transaction that cannot write; `trouble` says why they could not be asked.
+def foresee(look: Look, size_limit: int, budget: float = BUDGET, *, rows: bool = True) -> Foresight:
+    """Ask the catalog and the rows, in a transaction that cannot write; `trouble` says why they could not be asked.
 
     size_limit: bytes of the largest table that is read in full. budget: seconds for all questions.
+    rows: whether they are asked at all; the catalog alone takes two round trips.
     """
     name, plan = look.environment.name, look.plan
     if plan is None or look.not_reachable:
-        return Foresight(name, trouble=look.not_reachable.reason if look.not_reachable else f"{name} was never reached")
+        reason = look.not_reachable.reason if look.not_reachable else f"{name} was never reached"
+        return Foresight(name, trouble=reason, rows=rows)
+    asked = probes_of(plan.steps) if rows else ()
     try:
-        asked = probes_of(plan.steps)
         seen = probes.ask(look.environment, asked, tables_of(plan.steps), size_limit=size_limit, budget=budget)
     except (EnvironmentFault, MissingVariable, BadDatabaseUrl) as fault:
-        return Foresight(name, trouble=str(fault))
-    return Foresight(name, seen.answers, "", sharpened(plan, seen.facts), seen.facts.oldest)
+        return Foresight(name, trouble=str(fault), rows=rows)
+    return Foresight(name, seen.answers, "", sharpened(plan, seen.facts), seen.facts.oldest, rows)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,8 @@ def test_json_is_one_document(one: Checkout) -> None:
     one.rung("migrate", code=0)
     one.write("002_drops.sql", "ALTER TABLE a DROP COLUMN was;")
     document = one.rung("check", "--json", code=3).json
-    assert set(document) == {"environment", "verdict", "digest", "stops", "notices", "pending", "files", "exit_code"}
+    keys = {"environment", "verdict", "digest", "stops", "notices", "pending", "files", "exit_code", "catalog_trouble"}
+    assert set(document) == keys
     (pending,) = document["pending"]
     assert (pending["filename"], pending["blocked"], pending["transactional"]) == ("002_drops.sql", True, True)
     assert pending["findings"][0]["rule"] == "drop-column"
@@ -153,3 +154,16 @@ def test_json_is_one_document(one: Checkout) -> None:
 def test_a_hidden_character_is_shown_as_what_it_is(one: Checkout) -> None:
     one.write("002_\u202elqs.sql", "SELECT 1;")
     assert "002_⟨U+202E⟩lqs.sql" in one.rung("check", code=3).out
+
+
+# --- what the catalog says, without a question to the rows ---
+
+
+def test_the_tables_that_are_there_are_named_with_their_size(one: Checkout) -> None:
+    one.rung("migrate", code=0)
+    one.write("002_index.sql", "CREATE INDEX by_was ON a (was);")
+    said = one.rung("check", code=0).out
+    assert "public.a holds 8.2 kB here" in said
+    (step,) = one.rung("check", "--json", code=0).json["pending"]
+    (finding,) = step["findings"]
+    assert (finding["source"], finding["here"]["table"]) == ("catalog", "public.a")

@@ -8,12 +8,14 @@ import psycopg
 import pytest
 
 from dashboard.core.environment import Environment
+from dashboard.core.errors import ConnectionLost
 from dashboard.core.foresight import Answer, Foresight, Outcome, headline, here_words
+from dashboard.core.matrix import Look
 from dashboard.core.probes import Table
 from dashboard.core.safety.finding import Here, Source
-from dashboard.postgres import catalog, embedded
+from dashboard.postgres import catalog, embedded, probes
 from dashboard.postgres.catalog import read_catalog
-from dashboard.postgres.connect import dial
+from dashboard.postgres.connect import Connection, dial
 from dashboard.services.compare import Compare
 from dashboard.services.foresee import foresee
 from tests.conftest import MakeDatabase
@@ -461,3 +463,47 @@ def test_every_other_major_is_asked_the_same(other_server: embedded.EmbeddedServ
             assert not seen(environment, accident.safe).failing, name
     finally:
         other_server.drop_database("foreseen_there")
+
+
+# --- the catalog alone ---
+
+
+def look_at(environment: Environment, *files: str) -> Look:
+    named = [(f"{number:03}_file.sql", text) for number, text in enumerate(files, 1)]
+    return Compare((environment,), lambda: folder_of(*named), None).look("production")
+
+
+def test_a_catalog_that_cannot_be_asked_leaves_the_verdict_of_the_text_and_says_so(
+    production: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = look_at(production, "CREATE INDEX x ON users (id);\nDROP TABLE lines;")
+
+    def lost(*_: object, **__: object) -> None:
+        raise ConnectionLost("production", "while its rows were asked", "server closed the connection")
+
+    monkeypatch.setattr(probes, "ask", lost)
+    foresight = foresee(look, 10**9, rows=False)
+    assert look.plan
+    said = headline(look.plan, foresight)
+    assert said.startswith(
+        "Stopped at 001_file.sql: drops table lines with all its rows; the catalog could not be asked"
+    )
+
+
+def test_the_catalog_alone_asks_no_row_and_waits_for_two_answers(
+    production: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    look, told = look_at(production, "CREATE UNIQUE INDEX x ON users (email);"), tmp_path / "protocol"
+    with told.open("w") as file:
+
+        def traced(environment: Environment, *, purpose: str) -> Connection:
+            connection = dial(environment, purpose=purpose)
+            connection.pgconn.trace(file.fileno())
+            return connection
+
+        monkeypatch.setattr(probes, "dial", traced)
+        foresight = foresee(look, 10**9, rows=False)
+    assert foresight.answers == ()
+    assert [source for _, _, source in here_of(foresight)] == [Source.CATALOG]
+    ways = [way for line in told.read_text().splitlines() for way in line.split("\t") if way in ("F", "B")]
+    assert sum(pair == ("F", "B") for pair in pairwise(ways)) == 2
