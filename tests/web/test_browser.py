@@ -15,7 +15,7 @@ from dashboard.core.access import Role
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.apply import apply
 from dashboard.settings import Settings
-from tests.cast import EMAILS, Cast
+from tests.cast import EMAILS, PASSWORD, Cast
 from tests.conftest import Write
 
 pytestmark = pytest.mark.browser
@@ -129,6 +129,22 @@ def test_when_rung_stops_answering_the_page_says_so_and_goes_on(lead: Page) -> N
     expect(lead.get_by_text("no answer from Rung for")).to_be_hidden()
 
 
+def test_a_tab_that_nobody_sees_asks_nothing_until_it_is_seen_again(lead: Page, address: str) -> None:
+    lead.add_init_script("Object.defineProperty(document, 'hidden', { get: () => globalThis.unseen ?? false })")
+    lead.clock.install()
+    lead.goto(address)
+    with lead.expect_request(re.compile("/fragments/")):
+        lead.clock.run_for(15_000)
+    asked: list[str] = []
+    lead.on("request", lambda request: asked.append(request.url))
+    lead.evaluate("globalThis.unseen = true; document.dispatchEvent(new Event('visibilitychange'))")
+    lead.clock.run_for(600_000)
+    assert asked == []
+    with lead.expect_request(re.compile("/fragments/")):
+        lead.evaluate("globalThis.unseen = false; document.dispatchEvent(new Event('visibilitychange'))")
+        lead.clock.run_for(10)
+
+
 def test_a_session_that_ended_leads_to_the_sign_in_page(lead: Page, services: Services, address: str) -> None:
     services.accounts.sign_out_everywhere(EMAILS[Role.ADMIN])
     # The page may leave while it is still being asked to look.
@@ -202,7 +218,10 @@ def test_everything_works_without_a_script(
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(f"{address}/sign-in/link/{services.accounts.make_link(EMAILS[Role.OPERATOR])}")
+    services.accounts.set_password(EMAILS[Role.OPERATOR], PASSWORD)
+    page.goto(address)
+    page.get_by_label("E-mail").fill(EMAILS[Role.OPERATOR])
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("searchbox").fill("task")
     page.get_by_role("button", name="Filter").click()
@@ -212,6 +231,14 @@ def test_everything_works_without_a_script(
     expect(page.get_by_role("heading", level=1)).to_contain_text("Waiting to start on staging")
     page.get_by_role("button", name="Stop this run").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Stopped before anything was applied")
+    page.get_by_role("link", name="What staging needs now").click()
+    page.get_by_role("button", name="Apply 1 pending to staging").click()
+    page.wait_for_url(re.compile("/runs/"))
+    services.runs.execute(page.url.rpartition("/")[2])
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Applied 1 file to staging")
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("table.history tr", has_text="005_create_tasks.sql").first).to_contain_text("applied")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     context.close()

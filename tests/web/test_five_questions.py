@@ -74,12 +74,19 @@ def test_what_is_happening_now(
 
 
 def test_what_happened_who_did_it_and_why(lead: Page, services: Services) -> None:
-    """Two clicks."""
+    """Two clicks, and the day."""
     order = Order(LEAD, force=True, reason="014 moved what it held, ticket 4711")
     services.runs.execute(services.runs.ask("production", order).run_id)
     lead.reload()
     expect(lead.locator('link[rel="icon"]')).to_have_attribute("href", re.compile("favicon-failed"))
     lead.get_by_role("link", name="History").click()
+    today = lead.evaluate("new Date().toLocaleDateString('sv')")
+    for day, rows in (("2001-01-02", 0), (today, 1)):
+        lead.get_by_label("From", exact=True).fill(day)
+        lead.get_by_label("To, that day included").fill(day)
+        lead.get_by_role("button", name="Filter").click()
+        lead.wait_for_url(re.compile(f"from={day}&to={day}"))
+        expect(lead.locator("table.history tr", has_text="failed")).to_have_count(rows)
     row = lead.locator("table.history tr", has_text="003_add_email.sql").first
     for said in ("failed", EMAILS[Role.ADMIN], "production", "forced, because: 014 moved what it held, ticket 4711"):
         expect(row).to_contain_text(said)
