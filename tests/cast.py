@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from html import unescape
 from typing import Any
 
@@ -46,7 +47,7 @@ class Person:
 
 @dataclass
 class Cast:
-    """Everybody, signed in already."""
+    """Everybody; who is asked for has signed in."""
 
     app: Flask
     services: Services
@@ -55,7 +56,18 @@ class Cast:
         for role, email in EMAILS.items():
             self.services.accounts.add(email, None, role)
         self.anybody = Person(self.app.test_client())
-        self.viewer, self.operator, self.admin = (self.sign_in(EMAILS[role]) for role in Role)
+
+    @cached_property
+    def viewer(self) -> Person:
+        return self.sign_in(EMAILS[Role.VIEWER])
+
+    @cached_property
+    def operator(self) -> Person:
+        return self.sign_in(EMAILS[Role.OPERATOR])
+
+    @cached_property
+    def admin(self) -> Person:
+        return self.sign_in(EMAILS[Role.ADMIN])
 
     def sign_in(self, email: str) -> Person:
         """A new browser, in by a one-time link."""
@@ -66,9 +78,9 @@ class Cast:
         return person
 
     def of(self, role: Role | None) -> Person:
-        if role is None:
-            return self.anybody
-        return {Role.VIEWER: self.viewer, Role.OPERATOR: self.operator, Role.ADMIN: self.admin}[role]
+        person = self.anybody if role is None else getattr(self, role)
+        assert isinstance(person, Person)
+        return person
 
 
 def words(answer: TestResponse) -> str:

@@ -12,6 +12,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from dashboard.bootstrap import Services, build
+from dashboard.core.access import Role
 from dashboard.core.environment import Environment, Policies, Secret
 from dashboard.settings import Settings
 from dashboard.web import create_app
@@ -77,8 +78,15 @@ def cast(app: Flask, services: Services) -> Cast:
 
 
 @pytest.fixture
-def applied(settings: Settings, services: Services) -> Applied:
-    """`applied("local", *names)`: another tool's ledger has these files; and home has looked."""
+def signed_in(cast: Cast) -> None:
+    """Everybody of the cast has signed in before the test begins, for what counts on their rows."""
+    for role in Role:
+        cast.of(role)
+
+
+@pytest.fixture
+def filled(settings: Settings) -> Applied:
+    """`filled("local", *names)`: another tool's ledger has these files."""
 
     def fill(environment: str, *names: str) -> None:
         url = settings.environment(environment).url
@@ -87,17 +95,28 @@ def applied(settings: Settings, services: Services) -> Applied:
             connection.execute(LEDGER.encode())
             for name in names:
                 connection.execute("INSERT INTO public._migrations_applied (filename) VALUES (%s)", (name,))
+
+    return fill
+
+
+@pytest.fixture
+def applied(filled: Applied, services: Services) -> Applied:
+    """`applied("local", *names)`: another tool's ledger has these files; and home has looked."""
+
+    def fill(environment: str, *names: str) -> None:
+        filled(environment, *names)
         services.compare.live()
 
     return fill
 
 
 @pytest.fixture
-def three(names: tuple[str, ...], applied: Applied) -> tuple[str, ...]:
+def three(names: tuple[str, ...], filled: Applied, services: Services) -> tuple[str, ...]:
     """Local has all files, staging lacks the last, production lacks the last three (one of them destructive)."""
-    applied("local", *names)
-    applied("staging", *names[:4])
-    applied("production", *names[:2])
+    filled("local", *names)
+    filled("staging", *names[:4])
+    filled("production", *names[:2])
+    services.compare.live()
     return names
 
 

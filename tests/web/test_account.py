@@ -68,6 +68,7 @@ def test_a_wrong_present_password_is_in_the_audit_and_soon_has_to_wait(lead: Per
     assert (row.deed, row.outcome, row.who) == ("password changed", "refused", "lead@example.com")
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_an_old_sign_in_by_link_sets_no_password(cast: Cast, in_home) -> None:  # type: ignore[no-untyped-def]  # a connection
     in_home.execute("UPDATE home.session SET created_at = created_at - interval '11 minutes'")
     answer = change(cast.viewer, present="")

@@ -96,6 +96,7 @@ def test_it_stays_refused_where_the_audit_takes_no_rows(
     assert refused(services) == []
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_nothing_is_asked_for_that_the_audit_cannot_remember_and_reading_goes_on(
     three: tuple[str, ...], app: Flask, cast: Cast, services: Services, in_home: psycopg.Connection[Any]
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_token_of_another_session_starts_nothing_and_is_told_once(
     assert [row[:3] for row in refused(services)] == [(cast.operator.email, "127.0.0.1", "staging")]
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_a_form_from_another_site_keeps_no_session_awake(
     three: tuple[str, ...], cast: Cast, in_home: psycopg.Connection[Any]
 ) -> None:
@@ -225,6 +227,7 @@ def test_a_plan_that_somebody_sees_is_told_once_until_it_is_another(
     ]
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_a_plan_is_shown_where_the_audit_takes_no_rows_and_told_when_it_does_again(
     three: tuple[str, ...], cast: Cast, services: Services, in_home: psycopg.Connection[Any]
 ) -> None:

@@ -82,6 +82,7 @@ def test_whatever_stands_in_a_row_is_shown_as_text(told: None, cast: Cast) -> No
 # --- the rows ---
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_each_filter_gives_exactly_its_rows_on_the_page_in_both_files_and_to_programs(
     told: None, cast: Cast, app: Flask, services: Services
 ) -> None:

@@ -74,6 +74,7 @@ def test_axe_finds_nothing_where_one_looks_and_decides(
     assert found(page, address, *pages, "/audit") == []
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_axe_finds_nothing_where_people_and_oneself_are_managed(
     page: Page, address: str, enter: Enter, three: tuple[str, ...], services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

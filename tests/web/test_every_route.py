@@ -122,6 +122,7 @@ def test_no_view_both_shows_and_does(app: Flask) -> None:
     assert not [rule for rule in app.url_map.iter_rules() if {"GET", "POST"} <= (rule.methods or set())]
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_no_address_changes_anything_by_another_method_than_post(walk: Walk, everything: Any) -> None:
     before = everything()
     token = walk.cast.admin.token()
@@ -135,6 +136,7 @@ def test_no_address_changes_anything_by_another_method_than_post(walk: Walk, eve
     assert everything() == before
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_no_header_and_no_field_turns_one_method_into_another(walk: Walk, everything: Any) -> None:
     """Not to be done, and not even to be noticed: as a header or field that nobody has heard of."""
     before = everything()

@@ -73,6 +73,7 @@ def test_a_reset_ends_password_and_sessions_at_once(cast: Cast, services: Servic
     assert services.accounts.sign_in("lead@example.com", PASSWORD) is None
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_who_is_disabled_is_out_at_once_and_comes_back_when_enabled(cast: Cast, services: Services) -> None:
     send(cast, "admit", email=VIEWER, enabled="no")
     assert cast.viewer.get("/").status_code == 302

@@ -211,6 +211,7 @@ def test_without_a_password_a_new_link_is_the_proof_once(
     assert go_on(person, asked, link, "rehearse").status_code == 401
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_the_link_of_somebody_else_is_no_proof_and_is_not_used_up(
     three: tuple[str, ...], cast: Cast, old: Callable[[], None], services: Services
 ) -> None:

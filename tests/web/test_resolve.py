@@ -188,6 +188,7 @@ def test_a_decision_is_written_down_with_who_and_why_and_the_page_says_what_foll
     assert done.outcome is Outcome.APPLIED, done.result
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_a_decision_is_in_the_audit_and_without_one_nothing_is_decided(
     stopped: Stopped, cast: Cast, services: Services, ask: Callable[..., list[tuple[Any, ...]]], in_home: Any
 ) -> None:
