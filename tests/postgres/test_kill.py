@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,54 +19,68 @@ from tests.oracle import ORDER, ask, assert_consistent, ledger, three_files, wai
 from tests.wire import Chunk, wire_to
 
 ALL = ["001_log.sql", "002_middle.sql", "003_end.sql"]
-VICTIM = """
+RUNNERS = """
+import os, sys
 from dashboard.core.environment import Environment, Secret
 from dashboard.core.safety import review
 from dashboard.services.apply import apply
 from tests.oracle import ORDER, three_files
-url = input()
-print(apply(Environment("local", 0, Secret(url)), three_files, ORDER).outcome.value)
+for url in iter(sys.stdin.readline, ""):
+    pid = os.fork()
+    if pid == 0:
+        print("outcome", apply(Environment("local", 0, Secret(url.strip())), three_files, ORDER).outcome.value, flush=True)
+        os._exit(0)
+    print("pid", pid, flush=True)
+    print("code", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class Victim:
-    """A runner in a process of its own that waits for an address."""
+    """A runner in a process of its own."""
 
-    def __init__(self) -> None:
-        variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", VICTIM], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, runners: "subprocess.Popen[str]") -> None:
+        self._runners = runners
+        self._started = threading.Event()
+        self._pid = 0
 
     def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def dismiss(self) -> None:
-        self.kill()
-        self._process.communicate()
+        assert self._started.wait(20)
+        os.kill(self._pid, signal.SIGKILL)
 
     def run(self, url: Secret) -> str:
         """Go, and say how it ended; empty when it was killed."""
-        out, _ = self._process.communicate(url.reveal() + "\n", timeout=60)
-        assert self._process.returncode in (0, -signal.SIGKILL), "it ended by itself"
-        return out.strip()
+        outcome = ""
+        too_long = threading.Timer(60, self._runners.kill)
+        too_long.start()
+        for word, told in self._told(url):
+            if word == "pid":
+                self._pid = int(told)
+                self._started.set()
+            elif word == "outcome":
+                outcome = told
+            else:
+                too_long.cancel()
+                assert int(told) in (0, -signal.SIGKILL), "it ended by itself"
+                return outcome
+        pytest.fail("whoever starts the runners is gone")
+
+    def _told(self, url: Secret) -> Iterator[list[str]]:
+        assert self._runners.stdin
+        assert self._runners.stdout
+        self._runners.stdin.write(url.reveal() + "\n")
+        self._runners.stdin.flush()
+        return (line.split() for line in self._runners.stdout)
 
 
-@pytest.fixture
-def victims() -> Iterator[Iterator[Victim]]:
-    """Runners; the next two are being made ready meanwhile."""
-    ready = deque((Victim(), Victim()))
-
-    def take() -> Iterator[Victim]:
-        while True:
-            ready.append(Victim())
-            yield ready.popleft()
-
-    yield take()
-    for victim in ready:
-        victim.dismiss()
+@pytest.fixture(scope="module")
+def runners() -> "Iterator[subprocess.Popen[str]]":
+    """A process that forks a runner for every address that it is given: so none waits for imports."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNNERS], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
 
 
 def killed_at(environment: Environment, victim: Victim, number: int, *, delivered: bool) -> bool:
@@ -88,13 +102,13 @@ def killed_at(environment: Environment, victim: Victim, number: int, *, delivere
 @pytest.mark.fault(1)
 @pytest.mark.parametrize("delivered", [False, True])
 def test_a_runner_killed_at_any_piece_leaves_nothing_that_the_next_run_does_not_finish(
-    make_database: MakeDatabase, victims: Iterator[Victim], delivered: bool
+    make_database: MakeDatabase, runners: "subprocess.Popen[str]", delivered: bool
 ) -> None:
     number, killed = 0, True
     while killed:
         number += 1
         environment = Environment("local", 0, make_database())
-        killed = killed_at(environment, next(victims), number, delivered=delivered)
+        killed = killed_at(environment, Victim(runners), number, delivered=delivered)
         assert_consistent_so_far(environment)
         result = apply(environment, three_files, replace(ORDER, lock_wait=30))
         assert result.outcome in (Outcome.APPLIED, Outcome.NOTHING), (number, result.problem)
