@@ -26,7 +26,7 @@ TINY = ground.Sizes(
 )
 
 
-SLOW = ("far", "paint", "watchers")
+SLOW = ("far", "fresh", "paint", "review", "twenty", "watchers")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in ROWS])
@@ -46,6 +46,7 @@ def test_a_process_that_fails_is_never_timed() -> None:
         ground.wall(["false"], variables={})
 
 
+@pytest.mark.slow
 def test_a_bound_that_is_not_kept_is_said_and_ends_the_command_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

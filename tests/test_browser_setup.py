@@ -35,6 +35,7 @@ def put(folder: Path, name: str, text: str) -> Path:
     return program
 
 
+@pytest.mark.slow
 def test_nothing_found_and_every_way_failed_is_none_with_reasons(bare: dict[str, str]) -> None:
     said: list[str] = []
     assert browser_setup.setup(bare, said.append) is None

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ class RunningDemo:
     address: str
     folder: Path
     variables: dict[str, str]
+    cookies: list[Any] = field(default_factory=list)
+
+    def sign_in(self, page: Page) -> None:
+        """By the link, which works once; and after that by the cookie of the first time."""
+        page.context.add_cookies(self.cookies)
+        page.goto(self.address if self.cookies else self.link)
+        if not self.cookies:
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_url(self.address + "/")
+            self.cookies.extend(page.context.cookies())
 
     def rung(self, *words: str, code: int = 0) -> str:
         """`rung …` in another shell, pointed at the demo's databases."""
@@ -59,6 +70,19 @@ class RunningDemo:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[RunningDemo]:
     """`rung demo`, started as a person does, ended with Ctrl-C."""
+    with _demo(tmp_path) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    """The same for several: one of them may change staging, nobody production."""
+    with _demo(tmp_path_factory.mktemp("shared")) as demo:
+        yield demo
+
+
+@contextmanager
+def _demo(tmp_path: Path) -> Iterator[RunningDemo]:
     folder = tmp_path / "data" / "rung" / "demo"
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     variables = kept | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
@@ -86,9 +110,8 @@ def _printed_link(process: subprocess.Popen[str]) -> str:
     raise AssertionError("no link: " + "".join(seen))
 
 
-def test_a_lead_brings_staging_up_to_date_and_reads_what_happened(running: RunningDemo, page: Page) -> None:
-    page.goto(running.link)
-    page.get_by_role("button", name="Sign in").click()
+def test_a_lead_brings_staging_up_to_date_and_reads_what_happened(shared: RunningDemo, page: Page) -> None:
+    shared.sign_in(page)
     expect(page.get_by_role("columnheader", name=re.compile("staging"))).to_contain_text("3 behind")
     expect(page.get_by_role("columnheader", name=re.compile("production"))).to_contain_text("6 behind")
 
@@ -97,18 +120,17 @@ def test_a_lead_brings_staging_up_to_date_and_reads_what_happened(running: Runni
     expect(page).to_have_url(re.compile(r"/runs/"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("applied", timeout=30_000, ignore_case=True)
 
-    page.goto(running.address + "/")
+    page.goto(shared.address + "/")
     expect(page.get_by_role("columnheader", name=re.compile("staging"))).to_contain_text("up to date")
-    page.goto(running.address + "/history?environment=staging")
+    page.goto(shared.address + "/history?environment=staging")
     expect(page.get_by_role("row", name=re.compile("020_create_invitations"))).to_contain_text("admin@example.com")
 
-    row = running.history("staging", "020_create_invitations.sql")
+    row = shared.history("staging", "020_create_invitations.sql")
     assert (row["actor"], row["door"]) == ("admin@example.com", "web")
 
 
-def test_production_names_the_destructive_file_and_refuses_it(running: RunningDemo, page: Page) -> None:
-    page.goto(running.link)
-    page.get_by_role("button", name="Sign in").click()
+def test_production_names_the_destructive_file_and_refuses_it(shared: RunningDemo, page: Page) -> None:
+    shared.sign_in(page)
     page.get_by_role("columnheader", name=re.compile("production")).get_by_role("link").first.click()
     expect(page.get_by_text("016_drop_is_admin.sql").first).to_be_visible()
     expect(page.get_by_text(re.compile("is_admin")).first).to_be_visible()
@@ -127,8 +149,7 @@ def test_button_command_and_deploy_leave_rows_that_differ_in_actor_and_door_only
         "deploy": running.history("staging", "020_create_invitations.sql"),
     }
 
-    page.goto(running.link)
-    page.get_by_role("button", name="Sign in").click()
+    running.sign_in(page)
     page.goto(running.address + "/environments/local")
     page.get_by_role("button", name="Apply 1 pending to local").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("applied", timeout=30_000, ignore_case=True)

@@ -161,6 +161,7 @@ def test_the_installed_rung_is_the_one_of_the_wheel(rung: str, variables: dict[s
     assert "migrate" in run([rung, "--help"], variables, cwd)
 
 
+@pytest.mark.slow  # its files are looked for in the wheel, and a journey goes through the demo of the checkout
 def test_it_runs_the_demo(rung: str, variables: dict[str, str], cwd: Path, demo_folder: Path) -> None:
     command = [rung, "demo", "--port", "0", "--no-browser"]
     a_page_comes_and_the_end_is_clean(command, r"http://\S+/sign-in/link/\S+", "", variables, cwd)

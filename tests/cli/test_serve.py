@@ -51,6 +51,7 @@ def test_without_a_home_it_does_not_start(checkout: Checkout) -> None:
     assert "RUNG_HOME_URL" in checkout.rung("prepare", code=2).err
 
 
+@pytest.mark.slow  # Gunicorn tries for five seconds
 def test_a_port_that_is_taken_ends_it_and_leaves_nothing_running(at_home: Checkout) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = at_home.begin("serve", "--port", str(taken.getsockname()[1]))

@@ -17,7 +17,9 @@ SAFE = Settings(
     root=Path(),
     migrations=Path("migrations"),
     environments=(Environment("production", 0, Secret("postgresql://u:p@db.example.com/app?sslmode=require"), "P"),),
-    home=Secret("postgresql://u:p@dpg-abc123-a/rung"),
+    home=Secret(
+        "postgresql://u:p@dpg-abc123-a:1/rung?hostaddr=127.0.0.1"
+    ),  # it is asked whose it is; no name server is
     home_variable="RUNG_HOME_URL",
     public_url="https://rung.example.com",
     secret_key=KEY,
