@@ -216,7 +216,7 @@ def _empty(matrix: Matrix, search: str, *, only: bool) -> Empty:
 
 def make_head(column: Column, now: datetime, *, running: bool = False) -> Head:
     gone = column.not_reachable
-    counted = ((column.blocked, "blocked"), (column.edited, "edited"))
+    counted = ((column.failed, "failed"), (column.blocked, "blocked"), (column.edited, "edited"))
     facts = [f"PostgreSQL {column.server_version}"] if column.server_version else []
     facts += [f"{number} {word}" for number, word in counted if number]
     facts += ["nothing may run"] if column.stops else []

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect
 
-from dashboard.bootstrap import Services
+from dashboard.bootstrap import Services, build
 from dashboard.core.access import Role
+from dashboard.core.environment import Environment
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.apply import apply
 from dashboard.settings import Settings
+from dashboard.web import create_app
 from tests.cast import EMAILS, PASSWORD, Cast
 from tests.conftest import Write
+from tests.web.conftest import NOWHERE, serving
 
 pytestmark = pytest.mark.browser
 
@@ -259,13 +263,41 @@ def test_who_did_it_can_be_read_on_a_telephone(
     assert narrowest > 100, "a column of single letters"
 
 
+def overflow(page: Page) -> int:
+    wide: int = page.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
+    return wide
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_twenty_environments_scroll_beside_each_other_and_the_page_does_not(
+    page: Page, settings: Settings, three: tuple[str, ...], width: int
+) -> None:
+    added = tuple(Environment(f"preview-{number}", number, NOWHERE) for number in range(3, 20))
+    many = build(replace(settings, environments=(*settings.environments, *added)))
+    many.accounts.add("lead@example.com", None, Role.VIEWER)
+    page.set_viewport_size({"width": width, "height": 800})
+    with serving(create_app(many)) as address:
+        page.goto(f"{address}/sign-in/link/{many.accounts.make_link('lead@example.com')}")
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{address}/")
+        expect(page.locator("thead th")).to_have_count(21)
+        assert overflow(page) <= 0
+        assert page.locator(".pane").evaluate("pane => pane.scrollWidth - pane.clientWidth") > 0
+    many.close()
+
+
 @pytest.mark.parametrize("width", [360, 768, 1280, 1920])
 def test_no_page_is_wider_than_the_window(lead: Page, address: str, width: int) -> None:
     lead.set_viewport_size({"width": width, "height": 800})
-    for path in ("/", "/environments/production", "/migrations/004_drop_is_admin.sql", "/history"):
+    paths = ("/", "/environments/production", "/migrations/004_drop_is_admin.sql", "/history", "/audit", "/account")
+    for path in paths:
         lead.goto(address + path)
-        wide = lead.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, f"{path} at {width}"
+        assert overflow(lead) <= 0, f"{path} at {width}"
+    lead.goto(f"{address}/people")
+    lead.get_by_label("E-mail").first.fill("a.very.long.address.of.somebody@engineering.example.com")
+    lead.get_by_role("button", name="Invite").click()
+    expect(lead.get_by_role("status")).to_contain_text("/sign-in/link/")
+    assert overflow(lead) <= 0, f"an invitation at {width}"
     lead.goto(address)
     box = lead.locator(".rails").bounding_box()
     assert box

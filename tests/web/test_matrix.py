@@ -9,6 +9,8 @@ import psycopg
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.access import EVERYWHERE, Role
+from dashboard.core.run import Actor, ActorKind, Door, Order
+from dashboard.services.apply import apply
 from dashboard.settings import Settings
 from dashboard.web import create_app
 from tests.cast import EMAILS, Cast, words
@@ -42,6 +44,17 @@ def test_a_dead_environment_is_a_hatched_column_with_its_reason(
     assert cells(page.text, "001_create_users.sql") == ["applied"] * 3  # as last seen
     assert 'class="good hatched"' in page.text
     services.close()
+
+
+def test_the_head_of_a_column_says_that_a_file_failed(
+    settings: Settings, services: Services, cast: Cast, folder_path: Path, write: Write
+) -> None:
+    write(folder_path, "001_fails.sql", "SELECT 1/0;")
+    apply(settings.environment("staging"), services.folder.read, Order(Actor(ActorKind.PERSON, "ann", Door.CLI)))
+    services.compare.live()
+    page = cast.viewer.get("/")
+    assert cells(page.text, "001_fails.sql") == ["pending", "failed", "pending"]
+    assert words(page).count("1 failed") == 1
 
 
 def test_an_environment_that_was_never_asked_says_so(names: tuple[str, ...], cast: Cast) -> None:
