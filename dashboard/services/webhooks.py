@@ -90,6 +90,13 @@ class Webhooks:
         with self._home.connection() as connection:
             return rows.newest(connection, limit)
 
+    def of_run(self, run_id: str) -> tuple[Delivery, ...]:
+        """The messages about it; none where nobody is to be told of anything. Raises as `Home.connection`."""
+        if not self._webhooks:
+            return ()
+        with self._home.connection() as connection:
+            return rows.of_run(connection, run_id)
+
     def counts(self) -> Mapping[tuple[str, str], int]:
         """(webhook, standing) -> messages."""
         with self._home.connection() as connection:

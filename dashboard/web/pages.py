@@ -495,6 +495,7 @@ class RunPage:
     progress: such as `2 of 3 files applied`.
     ticking: since when it runs; its `ago` is the bare span.
     stop_href: None where there is nothing to stop, or nobody to do it.
+    told: how far the messages to webhooks are.
 
     """
 
@@ -517,6 +518,7 @@ class RunPage:
     stop_href: str | None
     next_link: Link | None
     run_id: str
+    told: tuple[Sign, ...] = ()
 
 
 # --- one run on paper ---

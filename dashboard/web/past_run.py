@@ -12,6 +12,7 @@ from dashboard.web import current
 from dashboard.web.pages import FileView, Link, Live, RunPage, Sign
 from dashboard.web.pieces import environment_href, migration_href, moment_of, name_of, problem_view
 from dashboard.web.signs import happening_of
+from dashboard.web.told import told_of
 
 IN_LEDGER = (Happening.APPLIED, Happening.ADOPTED)
 _REMARKS = (Happening.NOTE, Happening.RESOLVED)
@@ -53,6 +54,7 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
         stop_href=None,
         next_link=Link(f"Back to {first.environment}", environment_href(first.environment)),
         run_id=run_id,
+        told=told_of(run_id),
     )
 
 

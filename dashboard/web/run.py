@@ -46,7 +46,8 @@ from dashboard.web.pieces import (
 from dashboard.web.progress import FileProgress, Progress, add_up
 from dashboard.web.security import needs
 from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING, STATES
-from dashboard.web.watched import Drawn, Look, Watched
+from dashboard.web.told import told_of
+from dashboard.web.watched import Drawn, Look, Pace, Watched
 
 views = Blueprint("run", __name__)
 
@@ -119,7 +120,19 @@ def _page(run: RunView) -> RunPage:
     progress = add_up(current.services().runs.events_since(run.run_id))
     may_stop = current.visitor().may(Act.STOP, run.environment)
     forecasts = _forecasts(run, progress)
-    return make_page(run, progress, current.frame(""), may_stop=may_stop, decide=_in_doubt(run), forecasts=forecasts)
+    return make_page(
+        run,
+        progress,
+        current.frame(""),
+        may_stop=may_stop,
+        decide=_in_doubt(run),
+        forecasts=forecasts,
+        told=_told(run),
+    )
+
+
+def _told(run: RunView) -> tuple[Sign, ...]:
+    return told_of(run.run_id) if run.state is RunState.ENDED else ()
 
 
 def _forecasts(run: RunView, progress: Progress) -> Forecasts:
@@ -138,7 +151,9 @@ def _draw(look: Look, *, may_stop: bool) -> Drawn:
     if digest not in look.forecasts:
         look.forecasts[digest] = _forecasts(look.run, look.progress)
     forecasts = look.forecasts[digest]
-    page = make_page(look.run, look.progress, frame, may_stop=may_stop, decide=doubt, forecasts=forecasts)
+    page = make_page(
+        look.run, look.progress, frame, may_stop=may_stop, decide=doubt, forecasts=forecasts, told=_told(look.run)
+    )
     html = render_template("run_live.html", page=page)
     return Drawn(page.live.version, html, None if _TOKEN in html else pack_page(html.encode()))
 
@@ -166,7 +181,8 @@ def make_page(
     said = _verdict(run, progress)
     page = RunPage(
         frame=replace(frame, title=_title(run, progress), icon=_icon(run)),
-        live=Live(url_for("run.fragment", run_id=run.run_id), "still" if ended else "fast", ""),
+    told: tuple[Sign, ...] = (),
+        live=Live(url_for("run.fragment", run_id=run.run_id), _how_often(run, told), ""),
         environment=run.environment,
         environment_href=environment_href(run.environment),
         verdict=said,
@@ -189,10 +205,17 @@ def make_page(
 
 
 def _way_on(run: RunView, decide: str | None) -> Link:
+        told=told,
     """Where to go from a run that has ended."""
     href = environment_href(run.environment)
     if decide:
         return Link(f"Decide about {decide}", f"{href}#cases")
+def _how_often(run: RunView, told: tuple[Sign, ...]) -> str:
+    if run.state is not RunState.ENDED:
+        return "fast"
+    return "slow" if any(one.hue == "waiting" for one in told) else "still"
+
+
     well = run.outcome in (Outcome.APPLIED, Outcome.NOTHING)
     return Link(f"Back to {run.environment}" if well else f"What {run.environment} needs now", href)
 

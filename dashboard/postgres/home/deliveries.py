@@ -67,6 +67,14 @@ def newest(home: Connection, limit: int) -> tuple[Delivery, ...]:
     return tuple(map(_delivery, found.fetchall()))
 
 
+def of_run(home: Connection, run_id: str) -> tuple[Delivery, ...]:
+    found = home.execute(
+        f"SELECT {_COLUMNS} FROM home.delivery WHERE run_id::text = %s ORDER BY webhook".encode(),  # noqa: S608  # ours
+        (run_id,),
+    )
+    return tuple(map(_delivery, found.fetchall()))
+
+
 def counts(home: Connection) -> Mapping[tuple[str, str], int]:
     """(webhook, standing) -> messages."""
     found = home.execute("SELECT webhook, standing, count(*) FROM home.delivery GROUP BY 1, 2")
