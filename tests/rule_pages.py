@@ -18,6 +18,8 @@ def pages() -> dict[str, str]:
 
 def _page(rule: Rule) -> str:
     stops = "It stops a run." if rule.blocks else "It is shown, and stops nothing."
+    if rule.catalog:
+        stops += " Needs the environment's [catalog](../foresight.md#the-catalog): it speaks on the environment's page and in `rung check`."
     parts = [f"# {rule.name}", f"Class: {rule.risk}. {stops}", rule.about, f"**Safer:** {rule.safer}"]
     parts += ["## Reported", _sql(rule, "bad"), "## Not reported", _sql(rule, "good")]
     if rule.claim is not None:
@@ -45,7 +47,8 @@ def _index() -> str:
         "# Rules",
         "",
         (
-            "What Rung says of a file before it runs it, from its text alone. Findings of the classes destructive, "
+            "What Rung says of a file before it runs it, from its text; those marked with the environment's catalog "
+            "besides. Findings of the classes destructive, "
             "opaque and will fail stop a run; the others are shown. `make rules` writes these pages."
         ),
         "",
@@ -54,9 +57,14 @@ def _index() -> str:
     for risk in RiskClass:
         named = sorted(rule.name for rule in RULES if rule.risk is risk)
         if named:
-            lines += ["", f"## {risk.capitalize()}", "", *(f"- [{name}]({name}.md)" for name in named)]
+            lines += ["", f"## {risk.capitalize()}", "", *map(_entry, named)]
     lines += ["", "## Not looked for", "", *(f"- `{name}`: {why}" for name, why in sorted(LEFT_OUT.items()))]
     return "\n".join(lines) + "\n"
+
+
+def _entry(name: str) -> str:
+    marked = any(rule.catalog for rule in RULES if rule.name == name)
+    return f"- [{name}]({name}.md){' (catalog)' if marked else ''}"
 
 
 def main() -> None:

@@ -1,21 +1,15 @@
 """What the catalogue of risks knows and no rule looks for, with the reason."""
 
-_CATALOG = "the text does not tell; it needs the environment's catalog"
 _BRIEF = "it needs its lock only for a moment, and the runner waits for locks with a limit"
 
 _HYGIENE = "legal and safe, at most to be regretted; Rung speaks of what stops people or loses data"
 
 LEFT_OUT = {
-    "delete-with-where": "how many rows it reaches is known to the database only",
-    "delete-cascades": _CATALOG,
+    "delete-with-where": "how many rows it reaches is known to the database only, which is asked: see foresight.md",
     "upsert-overwrites": "which rows it meets is known to the database only",
-    "drop-partition": "that a table is a partition is known to the database only; drop-table speaks of it",
-    "add-column-domain-checked": _CATALOG,
-    "add-foreign-key-not-valid-partitioned": _CATALOG,
-    "add-primary-key-using-nullable-index": _CATALOG,
-    "foreign-key-without-index": _CATALOG,
+    "foreign-key-without-index": f"{_HYGIENE}; the page of add-foreign-key says it",
     "create-index-concurrently-if-not-exists": "the runner finds and removes INVALID indexes itself",
-    "not-null-by-valid-check": "from the text alone set-not-null cannot see a valid CHECK that spares the scan",
+    "not-null-by-valid-check": "set-not-null is silent where the environment's catalog has such a CHECK",
     "add-column": _BRIEF,
     "add-column-virtual": _BRIEF,
     "set-storage": _BRIEF,
@@ -46,7 +40,7 @@ LEFT_OUT = {
     "create-extension": "it adds what the server's own package brings, and takes nothing away",
     "enum-add-value": "it locks nothing but the type, and takes effect at the commit; enum-add-then-use says what goes wrong",
     "create-index-concurrently": "it is the safe way; the runner sends it alone and finds what it leaves behind",
-    "create-index-expr-search-path": _CATALOG,
+    "create-index-expr-search-path": "whether a function finds its tables only the function itself can tell",
     "validate-constraint": "it is the safe way; validate-in-lock says where it is not",
     "vacuum": "it is sent alone, and nobody waits for it",
     "analyze": "nobody waits for it",

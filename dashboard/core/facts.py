@@ -1,10 +1,9 @@
 """What an environment's catalog adds to the findings of the review: which tables are there, and how large."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from dashboard.core.estimate import Size, estimate
-from dashboard.core.events import Blocker
 from dashboard.core.locks import STRONG, stops
 from dashboard.core.plan import Action, Plan, Step
 from dashboard.core.probes import Table
@@ -13,49 +12,30 @@ from dashboard.core.safety.finding import Finding, Here, RiskClass, Source
 from dashboard.core.safety.names import path_of
 from dashboard.core.safety.review import review
 from dashboard.core.safety.rules import RULES
+from dashboard.core.safety.there import Fact, Facts
 from dashboard.core.statement import Statement
 from dashboard.core.tree import find
 
 _RELATIONS = ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE")
 _CLAIMS = {rule.name: rule.claim for rule in RULES}
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A table or view that is there, by its real name.
-
-    Attributes
-    ----------
-    dependents: what a DROP … CASCADE takes along, as PostgreSQL describes it.
-    never_null: columns that a valid constraint keeps from being NULL.
-
-    """
-
-    schema: str
-    name: str
-    size: Size
-    dependents: tuple[str, ...] = ()
-    never_null: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """`tables`: by (schema, name) as the files write them. `oldest`: a transaction that has been open for long."""
-
-    tables: Mapping[tuple[str, str], Fact] = field(default_factory=dict)
-    oldest: Blocker | None = None
+_BY_CATALOG = frozenset(rule.name for rule in RULES if rule.catalog)
 
 
 def tables_of(steps: Sequence[Step]) -> frozenset[Table]:
-    """The tables that the catalog is asked about: those of statements with findings, and those made IF NOT EXISTS."""
-    found = set()
+    """The tables that the catalog is asked about: all that the statements name."""
+    scripts = [step.script for step in _to_run(steps) if step.script]
+    return frozenset(table for script in scripts for statement in script.statements for table in _tables(statement))
+
+
+def names_of(steps: Sequence[Step]) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the types of new columns, and of the functions in their defaults."""
+    types, functions = set(), set()
     for step in _to_run(steps):
-        for finding in step.findings:
-            found |= set(_tables(_statement_at(step, finding.line)))
         for statement in step.script.statements if step.script else ():
-            if statement.kind.startswith("CREATE TABLE") and "EXISTS" in statement.text.upper():
-                found |= set(_tables(statement))
-    return frozenset(found)
+            if statement.tree is not None and statement.tree.type == "AlterTableStmt":
+                types |= {one.names[-1] for one in find(statement.tree, "TypeName")}
+                functions |= {one.funcname[-1] for one in find(statement.tree, "FuncCall")}
+    return frozenset(types), frozenset(functions)
 
 
 def sharpened(plan: Plan, facts: Facts) -> Plan:
@@ -63,9 +43,7 @@ def sharpened(plan: Plan, facts: Facts) -> Plan:
 
     A table that a pending file creates IF NOT EXISTS, and that is there already, is judged as an older one.
     """
-    there = {(fact.schema, fact.name) for fact in facts.tables.values()}
-    there |= {(schema or "public", name) for schema, name in facts.tables}
-    judged = {one.migration.filename: one for one in review([step.migration for step in _to_run(plan.steps)], there)}
+    judged = {one.migration.filename: one for one in review([step.migration for step in _to_run(plan.steps)], facts)}
 
     def sharpen(step: Step) -> Step:
         reviewed = judged.get(step.migration.filename)
@@ -104,10 +82,21 @@ def _sharpened(step: Step, findings: Sequence[Finding], facts: Facts) -> Iterato
         statement = _statement_at(step, finding.line)
         known = (facts.tables.get((table.schema, table.name)) for table in _tables(statement))
         fact = next(filter(None, known), None)
-        if fact is None or statement is None:
+        if finding.rule in _BY_CATALOG and (statement is None or _is_otherwise(step, statement)):
+            continue
+        if finding.rule in _BY_CATALOG and finding.risk is RiskClass.WILL_FAIL:
+            yield replace(finding, source=Source.CATALOG)
+        elif fact is None or statement is None:
             yield finding
         elif not _is_spared(finding, statement, fact):
             yield replace(finding, here=_here(finding, statement, fact), source=Source.CATALOG)
+
+
+def _is_otherwise(step: Step, statement: Statement) -> bool:
+    """Whether the catalog cannot speak of it: it has run, or has begun to, or names mean another schema in it."""
+    done = step.script is not None and statement not in step.script.statements[step.resume_after :]
+    half = step.unfinished is not None and bool(step.unfinished.drop)
+    return done or half or (statement.tree is not None and statement.tree.type == "CreateSchemaStmt")
 
 
 def _is_spared(finding: Finding, statement: Statement, fact: Fact) -> bool:
@@ -122,7 +111,7 @@ def _here(finding: Finding, statement: Statement, fact: Fact) -> Here:
     cascades = statement.tree.type == "DropStmt" and statement.tree.behavior == "DROP_CASCADE"
     takes = fact.dependents if cascades else ()
     if claim is None or finding.risk is not RiskClass.BLOCKING:
-        return Here(name, fact.size.whole, fact.size.rows, takes=takes)
+        return Here(name, fact.whole, fact.rows, takes=takes)
     names = (name,)
     trace = StatementTrace(
         1,
@@ -133,7 +122,7 @@ def _here(finding: Finding, statement: Statement, fact: Fact) -> Here:
         scanned=names if claim.scans else (),
         built=names if claim.lock == "ShareLock" else (),
     )
-    expected = estimate(trace, {name: fact.size})
+    expected = estimate(trace, {name: Size(fact.heap, 0, fact.whole - fact.heap)})
     held = stops(claim.lock) if claim.lock in STRONG else ""
     times = (expected.least, expected.most) if expected else (None, None)
-    return Here(name, fact.size.whole, fact.size.rows, held, *times)
+    return Here(name, fact.whole, fact.rows, held, *times)

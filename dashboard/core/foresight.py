@@ -7,7 +7,7 @@ from enum import StrEnum
 from dashboard.core.estimate import amount, seconds
 from dashboard.core.events import Blocker
 from dashboard.core.plan import Action, Plan
-from dashboard.core.safety.finding import Here, RiskClass, Source
+from dashboard.core.safety.finding import Finding, Here, RiskClass, Source
 from dashboard.core.words import count, joined, verdict
 
 KEYS = 5  # rows that are named
@@ -72,19 +72,26 @@ class Foresight:
     @property
     def failing(self) -> tuple[Answer, ...]:
         """What the catalog or the rows will make fail."""
-        by_rows = (answer for answer in self.answers if answer.outcome is Outcome.FAILS)
-        return (*_by_catalog(self.plan), *by_rows)
+        by_rows = [answer for answer in self.answers if answer.outcome is Outcome.FAILS]
+        told = {(answer.filename, answer.line) for answer in by_rows}
+        by_catalog = (one for one in _by_catalog(self.plan) if (one.filename, one.line) not in told)
+        return (*by_catalog, *by_rows)
 
     @property
     def unchecked(self) -> tuple[Answer, ...]:
         return tuple(answer for answer in self.answers if answer.outcome is Outcome.UNCHECKED)
 
 
+def is_failing(finding: Finding) -> bool:
+    """Whether the catalog has told that it will come true: `Foresight.failing` speaks of it."""
+    return finding.source is Source.CATALOG and finding.risk is RiskClass.WILL_FAIL and finding.blocks
+
+
 def _by_catalog(plan: Plan | None) -> Iterator[Answer]:
     """The findings that only the catalog could tell, and that are certain to come true."""
     for step in plan.steps if plan else ():
         for one in step.findings:
-            if one.source is Source.CATALOG and one.risk is RiskClass.WILL_FAIL and one.blocks:
+            if is_failing(one):
                 name, advice = step.migration.filename, one.safer
                 yield Answer(name, one.line, one.statement, Outcome.FAILS, one.what, "the catalog", advice=advice)
 

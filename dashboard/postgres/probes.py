@@ -10,8 +10,8 @@ from psycopg import errors, sql
 
 from dashboard.core.environment import Environment
 from dashboard.core.errors import ConnectionLost
-from dashboard.core.estimate import Size, amount
-from dashboard.core.facts import Fact, Facts
+from dashboard.core.estimate import amount
+from dashboard.core.events import Blocker
 from dashboard.core.foresight import KEYS, MOST, Answer, Outcome, counted, named, with_article
 from dashboard.core.probes import (
     Affected,
@@ -28,6 +28,7 @@ from dashboard.core.probes import (
     Violators,
 )
 from dashboard.core.safety.names import listed, shown
+from dashboard.core.safety.there import Column, Fact, Facts, Need
 from dashboard.postgres.catalog import Catalog, Known, read_catalog, read_more
 from dashboard.postgres.connect import Connection, dial, one_line
 
@@ -43,10 +44,11 @@ Condition = sql.Composable
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a database told. `answers`: in the order of the probes. `facts`: of its tables and sessions."""
+    """What a database told. `answers`: in the order of the probes. `oldest`: a transaction that is open for long."""
 
     answers: tuple[Answer, ...]
     facts: Facts
+    oldest: Blocker | None = None
 
 
 def ask(
@@ -54,10 +56,12 @@ def ask(
     probes: Sequence[Probe],
     tables: Collection[Table] = (),
     *,
+    types: Collection[str] = (),
+    functions: Collection[str] = (),
     size_limit: int,
     budget: float = BUDGET,
 ) -> Seen:
-    """Ask the rows, and the catalog about these tables; questions that nobody needs the answer of are left out.
+    """Ask the rows, and the catalog about these names; questions that nobody needs the answer of are left out.
 
     budget: seconds for all probes. Raises EnvironmentFault, MissingVariable, BadDatabaseUrl.
     """
@@ -65,46 +69,71 @@ def ask(
         return Seen((), Facts())
     with dial(environment, purpose="probes") as connection:
         try:
-            return _ask(connection, probes, tables, size_limit, budget)
+            catalog = _read(connection, probes, tables, types, functions)
+            return _ask(connection, probes, _Asker(connection, catalog, size_limit, time.monotonic() + budget), budget)
         except psycopg.Error as lost:
             raise ConnectionLost(environment.name, "while its rows were asked", one_line(lost)) from None
 
 
-def _ask(
-    connection: Connection, probes: Sequence[Probe], tables: Collection[Table], size_limit: int, budget: float
-) -> Seen:
+def _read(
+    connection: Connection,
+    probes: Sequence[Probe],
+    tables: Collection[Table],
+    types: Collection[str],
+    functions: Collection[str],
+) -> Catalog:
     asked = {probe.table for probe in probes} | {
         probe.look_for.parent for probe in probes if isinstance(probe.look_for, Orphans)
     }
     asked |= {table for probe in probes for table, _ in probe.after}
-    functions = {path[-1] for probe in probes for path in probe.functions}
-    catalog = read_catalog(connection, asked | set(tables), functions)
+    called = {path[-1] for probe in probes for path in probe.functions}
+    return read_catalog(connection, asked | set(tables), called | set(functions), types)
+
+
+def _ask(connection: Connection, probes: Sequence[Probe], asker: "_Asker", budget: float) -> Seen:
+    catalog = asker.catalog
     if not probes:
         connection.close()  # which ends the transaction, and takes no answer
-        return Seen((), _facts(catalog))
+        return Seen((), _facts(catalog), catalog.oldest)
     connection.execute(_settings(catalog.path, budget))
-    asker = _Asker(connection, catalog, size_limit, time.monotonic() + budget)
     answers = tuple(filter(None, map(asker.answer, probes)))
     connection.execute("ROLLBACK")
-    return Seen(answers, _facts(catalog))
+    return Seen(answers, _facts(catalog), catalog.oldest)
 
 
 def _facts(catalog: Catalog) -> Facts:
-    tables = {
-        written: Fact(
-            schema=known.schema,
-            name=known.name,
-            size=Size(known.size, 0, known.whole - known.size, _counted(known)),
-            dependents=tuple(known.dependents),
-            never_null=known.never_null,
-        )
-        for written, known in catalog.tables.items()
-    }
-    return Facts(tables, catalog.oldest)
+    return Facts(
+        {written: _fact(known) for written, known in catalog.tables.items()},
+        asked=catalog.asked,
+        home=catalog.home,
+        version=catalog.version // 10_000,
+        strict=catalog.strict,
+        volatile=catalog.volatile,
+    )
 
 
-def _counted(known: Known) -> int | None:
-    return known.rows if known.rows >= 0 else None
+def _fact(known: Known) -> Fact:
+    return Fact(
+        schema=known.schema,
+        name=known.name,
+        heap=known.size,
+        whole=known.whole,
+        rows=known.rows if known.rows >= 0 else None,
+        dependents=tuple(known.dependents),
+        never_null=known.never_null,
+        kind=known.kind,
+        partition_of=known.partition_of or "",
+        columns={name: _column(one) for name, one in known.columns.items()},
+        indexes={name: tuple(one["columns"]) for name, one in known.indexes.items()},
+        constraints=frozenset(known.constraints),
+        needs=tuple(Need(*need) for need in known.needs),
+        tied=known.tied,
+        changing=tuple(known.changing),
+    )
+
+
+def _column(one: dict[str, Any]) -> Column:
+    return Column(one["type"], one["base"], one["category"], one["required"], one["domain"], one["generated"])
 
 
 def _settings(path: str, budget: float) -> sql.Composed:

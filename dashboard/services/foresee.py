@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from dashboard.core.errors import BadDatabaseUrl, EnvironmentFault, MissingVariable
-from dashboard.core.facts import sharpened, tables_of
+from dashboard.core.facts import names_of, sharpened, tables_of
 from dashboard.core.foresight import Foresight
 from dashboard.core.matrix import Look
 from dashboard.core.probes import probes_of
@@ -29,10 +29,13 @@ def foresee(look: Look, size_limit: int, budget: float = BUDGET, *, rows: bool =
         return Foresight(name, trouble=reason, rows=rows)
     asked = probes_of(plan.steps) if rows else ()
     try:
-        seen = probes.ask(look.environment, asked, tables_of(plan.steps), size_limit=size_limit, budget=budget)
+        tables, (types, functions) = tables_of(plan.steps), names_of(plan.steps)
+        seen = probes.ask(
+            look.environment, asked, tables, types=types, functions=functions, size_limit=size_limit, budget=budget
+        )
     except (EnvironmentFault, MissingVariable, BadDatabaseUrl) as fault:
         return Foresight(name, trouble=str(fault), rows=rows)
-    return Foresight(name, seen.answers, "", sharpened(plan, seen.facts), seen.facts.oldest, rows)
+    return Foresight(name, seen.answers, "", sharpened(plan, seen.facts), seen.oldest, rows)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dashboard.core.foresight import Answer, Foresight, Outcome
+from dashboard.core.foresight import Answer, Foresight, Outcome, is_failing
 from dashboard.core.matrix import Look
 from dashboard.core.plan import Plan
 from dashboard.core.safety.finding import RiskClass
@@ -66,7 +66,7 @@ def _findings(plan: Plan) -> Iterator[Matter]:
     for risk in _FIRST:
         for step in plan.steps:
             for finding in step.findings:
-                if finding.risk is risk and not finding.acknowledged:
+                if finding.risk is risk and not finding.acknowledged and not is_failing(finding):
                     name = step.migration.filename
                     sign = Sign("blocked" if finding.blocks else "warning", str(risk), HUES[risk])
                     yield Matter(sign, finding.what, f"{name}:{finding.line}", migration_href(name, finding.line))

@@ -167,3 +167,18 @@ def test_the_tables_that_are_there_are_named_with_their_size(one: Checkout) -> N
     (step,) = one.rung("check", "--json", code=0).json["pending"]
     (finding,) = step["findings"]
     assert (finding["source"], finding["here"]["table"]) == ("catalog", "public.a")
+
+
+def test_what_the_catalog_rules_out_ends_with_3(one: Checkout) -> None:
+    one.do("CREATE TABLE a (id bigint)")
+    heard = one.rung("check", code=3)
+    assert (
+        "local, asked for its catalog: Will fail on local: makes a, which is here already (001_a.sql line 1)"
+        in heard.out
+    )
+    assert "blocked  001_a.sql" in heard.out
+    document = one.rung("check", "--json", code=3).json
+    assert (document["exit_code"], document["pending"][0]["blocked"]) == (3, True)
+    assert "::error file=migrations/001_a.sql,line=1,title=Rung%3A already-there" in (
+        one.rung("check", "--format", "github", code=3).out
+    )

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.core.environment import Environment, Policies, Policy
-from dashboard.core.facts import Facts, sharpened
+from dashboard.core.facts import sharpened
 from dashboard.core.migration import HASH_VERSION, Folder, Migration, Refusal, read_migration
 from dashboard.core.picture import AppliedFile, FailedFile, LedgerRow, Picture, UnfinishedFile
 from dashboard.core.plan import Action, Entry, Plan, State, make_plan
 from dashboard.core.safety.finding import Finding, Reviewed, RiskClass
 from dashboard.core.safety.review import review
+from dashboard.core.safety.there import Facts
 
 WHEN = datetime(2024, 5, 17, 12, 0, tzinfo=UTC)
 

@@ -73,8 +73,12 @@ def test_what_is_happening_now(
     expect(lead.get_by_role("heading", level=1)).to_contain_text("Applied 2 files to staging")
 
 
-def test_what_happened_who_did_it_and_why(lead: Page, services: Services) -> None:
+def test_what_happened_who_did_it_and_why(lead: Page, services: Services, settings: Settings) -> None:
     """Two clicks, and the day."""
+    url = settings.environment("production").url
+    assert url
+    with psycopg.connect(url.reveal(), autocommit=True) as connection:
+        connection.execute("DROP TABLE users")  # so that the run fails
     order = Order(LEAD, force=True, reason="014 moved what it held, ticket 4711")
     services.runs.execute(services.runs.ask("production", order).run_id)
     lead.reload()

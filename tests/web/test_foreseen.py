@@ -137,3 +137,14 @@ def test_all_who_look_at_one_plan_ask_once(pending: Pending, cast: Cast, monkeyp
     for person in (cast.viewer, cast.operator, cast.admin, cast.viewer):
         assert person.get(STAGING).status_code == 200
     assert len(asked) == 1
+
+
+def test_what_the_catalog_rules_out_is_on_top_once_and_stops_the_button(pending: Pending, cast: Cast) -> None:
+    pending("CREATE TABLE more (id int);\nALTER TABLE users ADD COLUMN email text;")
+    page = cast.operator.get(STAGING)
+    said = "Will fail on staging: adds column email to users, which has it here already (001_file.sql line 2)"
+    assert said in words(page)
+    assert buttons(page) == []
+    assert f"already-there {Source.CATALOG}" in words(page)
+    pending("CREATE TABLE more (id int);\nALTER TABLE users ADD COLUMN IF NOT EXISTS email text;")
+    assert "Will fail on staging" not in words(cast.operator.get(STAGING))

@@ -1,10 +1,12 @@
 """What the pending files make before the statement that is judged: only that may be destroyed without a word."""
 
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from dashboard.core.safety.names import path_of
+from dashboard.core.safety.there import NOTHING, Column, Fact, Facts
+from dashboard.core.safety.touched import Touched
 from dashboard.core.statement import Statement
 from dashboard.core.tree import Node, find
 
@@ -33,6 +35,10 @@ KINDS = {
 """The parser's types of objects -> the kinds a batch remembers."""
 
 
+def _written(path: Path) -> Key:
+    return ("", path[-1]) if len(path) == 1 else (path[-2], path[-1])
+
+
 class Batch:
     """Grows while a batch is judged, statement by statement, in the order it will run.
 
@@ -46,14 +52,15 @@ class Batch:
     ----------
     in_body: whether a DO block or a called function is being judged.
     values: of enumerations, that this file's transaction has added to types that were there before, with their type.
+    there: what the environment's catalog says; nothing where nobody asked.
 
     """
 
-    def __init__(self, there: Collection[Key] = ()) -> None:
+    def __init__(self, there: Facts = NOTHING) -> None:
         self.trusting = False
         self.in_body = False
         self.values: dict[str, Path] = {}
-        self._there = frozenset(there)
+        self.there, self._there, self._touched = there, there.keys, Touched()
         self._new: set[Path] = set()  # ("relation", schema, name), ("type", schema, name), …
         self._likely: set[Path] = set()  # the same, of what was made IF NOT EXISTS
         self._columns: dict[Key, set[str]] = {}  # the columns that were added to a table
@@ -99,6 +106,42 @@ class Batch:
         """The CREATE FUNCTION statements of this batch that a call of that name may mean."""
         return tuple(self._functions.get(self._key("function", path), ()))
 
+    def fact(self, path: Path) -> Fact | None:
+        """What the catalog says of a table, unless an earlier statement may have made that untrue."""
+        return self.there.tables.get(_written(path)) if self._stands(path) else None
+
+    def column(self, relation: Node, name: str) -> Column | None:
+        """The same of a column of a `RangeVar`."""
+        fact = self.fact(path_of(relation))
+        return fact.columns.get(name) if fact and (relation.relname, name) not in self._touched.columns else None
+
+    def is_missing(self, path: Path) -> bool:
+        """Whether the catalog has no such table, and no earlier statement may have made it."""
+        name = _written(path)
+        return name in self.there.asked and name not in self.there.tables and self._stands(path)
+
+    def lacks_column(self, relation: Node, name: str) -> bool:
+        """Whether the table is there, and has no such column, and no earlier statement may have added it."""
+        fact = self.fact(path_of(relation))
+        return fact is not None and name not in fact.columns and (relation.relname, name) not in self._touched.columns
+
+    def lacks_constraint(self, relation: Node, name: str) -> bool:
+        """The same of a constraint."""
+        fact = self.fact(path_of(relation))
+        known = fact is not None and name not in fact.constraints and self.is_untouched(name)
+        return known and relation.relname not in self._touched.grown
+
+    def is_untouched(self, *names: str) -> bool:
+        """Whether no earlier statement has made, renamed or dropped something of these names, whatever it is."""
+        return not self._touched.all and self._touched.names.isdisjoint(names)
+
+    def _stands(self, path: Path) -> bool:
+        hidden = self.in_body or (len(path) == 1 and self._touched.path)
+        return bool(self.there.asked) and not hidden and self.is_untouched(path[-1]) and not self._is_made(path)
+
+    def _is_made(self, path: Path) -> bool:
+        return ("relation", *self._key("relation", path)) in self._new | self._likely
+
     def has_prepared(self, name: str) -> bool:
         """Whether this file prepared a statement of that name."""
         return name in self._prepared
@@ -116,6 +159,7 @@ class Batch:
     def begin_file(self, *, transactional: bool) -> None:
         """The next file starts in a fresh session: no temporary tables, no prepared statements, the usual path."""
         self._transactional = transactional
+        self._touched.begin_file()
         self._prepared.clear()
         self._locked.clear()
         self.values.clear()
@@ -127,6 +171,8 @@ class Batch:
     def learn(self, statement: Statement, *, certain: bool = True) -> None:
         """Take in what a judged statement does; `certain` is False inside a body, where a branch may skip it."""
         self._certain, self.trusting = certain, False
+        if self.there.asked:
+            self._touched.learn(statement.tree)
         if statement.tree is not None:
             self._learn(statement.tree, statement)
 

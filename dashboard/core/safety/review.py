@@ -1,6 +1,6 @@
 """The review: a batch of pending migrations becomes scripts with findings, in the same order."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,13 +9,14 @@ from dashboard.core.commands import switched_on
 from dashboard.core.migration import Migration, Refusal
 from dashboard.core.parser import SyntaxFault
 from dashboard.core.safety.allowing import Allowance, acknowledge, read_allowances
-from dashboard.core.safety.batch import Batch, Key
+from dashboard.core.safety.batch import Batch
 from dashboard.core.safety.finding import Finding, Reviewed, RiskClass
 from dashboard.core.safety.names import shown
 from dashboard.core.safety.rule import BODY, DYNAMIC, Remark, Rule
 from dashboard.core.safety.rules import RULES
 from dashboard.core.safety.rules.hygiene import UNUSED
 from dashboard.core.safety.rules.opaque import UNREADABLE
+from dashboard.core.safety.there import NOTHING, Facts
 from dashboard.core.script import parse
 from dashboard.core.statement import Statement, parse_fragment
 from dashboard.core.tree import Node, first_location, walk
@@ -30,16 +31,16 @@ for _rule in RULES:
         _BY_NODE.setdefault(_type, []).append(_rule)
 
 
-def review(batch: Sequence[Migration], there: Collection[Key] = ()) -> tuple[Reviewed, ...]:
+def review(batch: Sequence[Migration], there: Facts = NOTHING) -> tuple[Reviewed, ...]:
     """Parse and judge the pending files of one environment, in the order they will run.
 
     The batch is judged as a whole: a table that an earlier pending file creates (without IF NOT EXISTS) may be dropped
     by a later one, a function that an earlier one defines is looked into where a later one calls it. Trouble in here
     never lets a file pass: what cannot be judged is a finding that blocks.
 
-    there: (schema, name) of tables that the environment's catalog has; one of them is not new to anybody, also where a
-    pending file would create it IF NOT EXISTS. Left out where nobody asked: such a table passes for new then, but not
-    where rows may be lost.
+    there: what the environment's catalog has; a table of it is not new to anybody, also where a pending file would
+    create it IF NOT EXISTS. Left out where nobody asked: such a table passes for new then, but not where rows may be
+    lost.
     """
     known, committing, reviewed = Batch(there), frozenset[str](), []
     for migration in batch:

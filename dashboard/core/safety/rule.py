@@ -69,6 +69,7 @@ class Rule:
     about: what it looks for, what it leaves alone, and why; for the documentation.
     safer: the safer way, ready to follow.
     claim: what the server does with the bad example, where the rule speaks of locks, scans, rewrites or failure.
+    catalog: whether it speaks only where the environment's catalog was asked.
 
     """
 
@@ -79,6 +80,7 @@ class Rule:
     about: str
     safer: str
     claim: Claim | None = None
+    catalog: bool = False
 
     @property
     def blocks(self) -> bool:

@@ -11,6 +11,7 @@ from dashboard.core.safety import review as review_module
 from dashboard.core.safety.finding import Finding, Reviewed, RiskClass
 from dashboard.core.safety.review import review
 from dashboard.core.safety.rule import Remark, Rule
+from dashboard.core.safety.there import Fact, Facts
 
 
 def files(*texts: str) -> list[Migration]:
@@ -530,7 +531,8 @@ WAITS = ("CREATE INDEX ON t (a)", "ALTER TABLE t ADD CHECK (a > 0)", "ALTER TABL
 
 def waits(*texts: str, there: tuple[tuple[str, str], ...] = ()) -> list[str]:
     """The rules about waiting that speak of the last of these files."""
-    *_, last = review(files(*texts), there)
+    facts = Facts({key: Fact(*key) for key in there}, asked=frozenset(there))
+    *_, last = review(files(*texts), facts)
     return [finding.rule for finding in last.findings if finding.risk is RiskClass.BLOCKING]
 
 

@@ -16,6 +16,7 @@ from dashboard.core.safety.rules import (
     records,
     rows,
     session,
+    there,
     versions,
 )
 
@@ -34,5 +35,6 @@ RULES: tuple[Rule, ...] = (
     *records.RULES,
     *failing.RULES,
     *versions.RULES,
+    *there.RULES,
     *hygiene.RULES,
 )

@@ -22,7 +22,8 @@ def _volatile(alter: Node, batch: Batch) -> Iterator[Remark]:
     for _, column, has in added(alter, batch):
         default = has.get("CONSTR_DEFAULT")
         calls = find(default.raw_expr, "FuncCall") if default else ()
-        name = next((call.funcname[-1] for call in calls if call.funcname[-1] in _VOLATILE), None)
+        names = _VOLATILE | batch.there.volatile
+        name = next((call.funcname[-1] for call in calls if call.funcname[-1] in names), None)
         if name:
             of = relation_name(alter.relation)
             what = f"writes {of} anew to give each row its own {name}() in {shown(column.colname)}; {_MEANWHILE}"
@@ -174,7 +175,8 @@ RULES = (
         "add-column-volatile-default",
         _volatile,
         "ADD COLUMN with a default that differs from row to row, such as random() or gen_random_uuid(), writes the "
-        "whole table. Constants, now() and current_user do not. Of functions of your own the text does not tell.",
+        "whole table. Constants, now() and current_user do not. Of functions of your own the text does not tell, only "
+        "the environment's catalog.",
         "Add the column, SET DEFAULT in a second statement, and fill the old rows in batches.",
         _REWRITE,
     ),

@@ -1,0 +1,210 @@
+"""Rules that need the environment's catalog: judged with that of a real server, which has what the examples name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dashboard.core.environment import Environment
+from dashboard.core.foresight import Foresight
+from dashboard.core.safety.rule import Rule
+from dashboard.core.safety.rules import RULES
+from dashboard.postgres.embedded import EmbeddedServer
+from dashboard.services.compare import Compare
+from dashboard.services.foresee import foresee
+from tests.oracle import folder_of
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+BY_CATALOG = [rule for rule in RULES if rule.catalog]
+OF_OLDER = ("drop-generated", "add-foreign-key-not-valid-partitioned")  # the newest server does not do it
+
+
+def made(server: EmbeddedServer) -> Iterator[Environment]:
+    server.create_database("there", "template0")
+    url = server.url("there")
+    with psycopg.connect(url.reveal()) as connection:
+        connection.execute((EXAMPLES / "before.sql").read_bytes())
+        connection.execute(MORE)
+        if connection.info.server_version >= 140_000:
+            connection.execute("CREATE FUNCTION one() RETURNS int BEGIN ATOMIC SELECT 1; END")
+    yield Environment("production", 0, url)
+    server.drop_database("there")
+
+
+MORE = """
+CREATE TYPE colour AS ENUM ('red');
+CREATE TABLE things (id integer PRIMARY KEY, title varchar(20), price numeric(10, 2), code varchar(5), made timestamp(3),
+  size real, mood mood, word text, CHECK (code <> ''));
+CREATE INDEX things_title ON things (title);
+CREATE TABLE parts (id integer PRIMARY KEY, thing integer REFERENCES things, CONSTRAINT positive CHECK (id > 0));
+CREATE POLICY mine ON parts USING (id > 1);
+CREATE TABLE noted (id integer, was integer);
+CREATE TRIGGER noting BEFORE UPDATE OF was ON noted FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE SEQUENCE numbers;
+CREATE VIEW cheap AS SELECT id FROM things WHERE price < 1;
+CREATE VIEW cheapest AS SELECT min(id) FROM cheap;
+CREATE FUNCTION dice() RETURNS integer LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN 4; END';
+CREATE FUNCTION four() RETURNS integer LANGUAGE plpgsql STABLE AS 'BEGIN RETURN 4; END';
+CREATE DOMAIN plain AS integer;
+"""
+
+
+@pytest.fixture(scope="module")
+def production(server: EmbeddedServer) -> Iterator[Environment]:
+    yield from made(server)
+
+
+@pytest.fixture(scope="module")
+def older(other_server: EmbeddedServer) -> Iterator[Environment]:
+    yield from made(other_server)
+
+
+def seen(environment: Environment, *files: str) -> Foresight:
+    named = [(f"{number:03}_file.sql", text) for number, text in enumerate(files, 1)]
+    look = Compare((environment,), lambda: folder_of(*named), None).look("production")
+    foresight = foresee(look, 10**9, rows=False)
+    assert not foresight.trouble
+    return foresight
+
+
+def rules(environment: Environment, *files: str, stopping: bool = False) -> set[str]:
+    plan = seen(environment, *files).plan
+    assert plan
+    return {one.rule for step in plan.steps for one in step.findings if one.blocks or not stopping}
+
+
+def happens(environment: Environment, *files: str) -> str:
+    """The SQLSTATE that the files end with when they really run; nothing of it stays."""
+    assert environment.url
+    with psycopg.connect(environment.url.reveal()) as connection:
+        try:
+            for text in files:
+                connection.execute(text.encode())
+        except psycopg.Error as wrong:
+            return wrong.sqlstate or "?"
+        finally:
+            connection.rollback()
+    return ""
+
+
+def example(rule: Rule, name: str) -> str:
+    return (EXAMPLES / rule.name / f"{name}.sql").read_text()
+
+
+@pytest.mark.parametrize("rule", [rule for rule in BY_CATALOG if rule.name not in OF_OLDER], ids=lambda rule: rule.name)
+def test_the_bad_example_yields_its_rule_and_no_other_that_stops(rule: Rule, production: Environment) -> None:
+    bad = example(rule, "bad")
+    assert rule.name in rules(production, bad)
+    assert rules(production, bad, stopping=True) <= {rule.name}
+    assert bool(happens(production, bad)) is (rule.name in rules(production, bad, stopping=True))
+
+
+@pytest.mark.parametrize("rule", BY_CATALOG, ids=lambda rule: rule.name)
+def test_the_good_example_yields_nothing_of_its_kind_and_nothing_that_stops(
+    rule: Rule, production: Environment
+) -> None:
+    good = example(rule, "good")
+    assert rule.name not in rules(production, good)
+    assert rules(production, good, stopping=True) == set()
+    assert happens(production, good) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", BY_CATALOG, ids=lambda rule: rule.name)
+def test_every_other_major_does_what_is_said_of_it(rule: Rule, older: Environment) -> None:
+    bad = example(rule, "bad")
+    stops = rule.name in rules(older, bad, stopping=True)
+    assert bool(happens(older, bad)) is stops
+    assert happens(older, example(rule, "good")) == ""
+    assert rules(older, example(rule, "good"), stopping=True) == set()
+
+
+# --- what will fail, and what only looks like it ---
+
+FAILING = [
+    ("CREATE TABLE users (a int)", "makes users, which is here already"),
+    ("CREATE TABLE public.numbers (a int)", "makes public.numbers, which is here already"),
+    ("CREATE VIEW cheap AS SELECT 1 AS id", "makes cheap, which is here already"),
+    ("CREATE TABLE users AS SELECT 1 AS id", "makes users, which is here already"),
+    ("CREATE INDEX users_age ON users (id)", "makes index users_age, which users has here already"),
+    ("ALTER TABLE users ADD COLUMN email text", "adds column email to users, which has it here already"),
+    ("ALTER TABLE parts ADD CONSTRAINT positive CHECK (true)", "adds constraint positive to parts, which has it"),
+    ("ALTER TABLE userz ADD COLUMN a int", "needs table userz, which does not exist here"),
+    ("ALTER TABLE other.users ADD COLUMN a int", "needs table other.users, which does not exist here"),
+    ("DROP VIEW cheaper", "needs view cheaper, which does not exist here"),
+    ("CREATE INDEX ON users (mail)", "needs column mail of users, which does not exist here"),
+    ("CREATE INDEX ON userz (mail)", "needs table userz, which does not exist here"),
+    ("ALTER TABLE users RENAME COLUMN mail TO email", "needs column mail of users, which does not exist here"),
+    ("ALTER TABLE userz RENAME TO people", "needs table userz, which does not exist here"),
+    ("ALTER TABLE users DROP CONSTRAINT users_key", "needs constraint users_key of users, which does not exist here"),
+    ("ALTER TABLE users ALTER mail DROP NOT NULL", "needs column mail of users, which does not exist here"),
+    ("INSERT INTO userz VALUES (1)", "needs table userz, which does not exist here"),
+    ("DROP VIEW cheap", "drops cheap, which view public.cheapest needs"),
+    (
+        "ALTER TABLE things ALTER price TYPE numeric",
+        "changes the type of price of things, which view public.cheap needs",
+    ),
+    ("ALTER TABLE parts ALTER id TYPE bigint", "changes the type of id of parts, which policy mine on table"),
+    ("ALTER TABLE noted ALTER was TYPE bigint", "changes the type of was of noted, which trigger noting on table"),
+    (
+        "ALTER TABLE lines ALTER id TYPE bigint",
+        "changes the type of id of lines, which column double of table public.lines",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sql", "says"), FAILING)
+def test_what_the_catalog_rules_out_is_said_before(sql: str, says: str, production: Environment) -> None:
+    assert happens(production, sql) != ""
+    (answer, *others) = seen(production, sql).failing
+    assert says in answer.what
+    assert not others
+    assert answer.advice
+
+
+DESTROYING = [
+    ("DROP TABLE things", {"constraint parts_thing_fkey on table public.parts", "view public.cheap"}),
+    ("ALTER TABLE things DROP COLUMN price", {"view public.cheap"}),
+    ("ALTER TABLE things DROP COLUMN id", {"view public.cheap", "constraint parts_thing_fkey on table public.parts"}),
+    ("ALTER TABLE noted DROP COLUMN was", {"trigger noting on table public.noted"}),
+    ("ALTER TABLE lines DROP COLUMN id", {"column double of table public.lines"}),
+]
+
+
+@pytest.mark.parametrize(("sql", "needs"), DESTROYING)
+def test_what_cannot_be_dropped_names_all_that_needs_it(sql: str, needs: set[str], production: Environment) -> None:
+    assert happens(production, sql) == "2BP01"
+    (answer,) = seen(production, sql).failing
+    assert {need for need in needs if need in answer.what} == needs
+
+
+PASSING = [
+    "CREATE TEMP TABLE users (a int)",
+    "CREATE SCHEMA apart CREATE TABLE users (a int)",
+    "DROP VIEW cheapest; DROP VIEW cheap; ALTER TABLE things ALTER price TYPE numeric",
+    "DROP VIEW cheapest, cheap",
+    "ALTER TABLE users RENAME TO people; CREATE TABLE users (a int)",
+    "ALTER TABLE users DROP COLUMN email, ADD COLUMN email int",
+    "ALTER TABLE parts DROP CONSTRAINT positive, ADD CONSTRAINT positive CHECK (id > 1)",
+    "ALTER TABLE users ADD COLUMN mail text, ALTER COLUMN mail SET DEFAULT ''",
+    "ALTER TABLE users ADD CHECK (age > 0); ALTER TABLE users DROP CONSTRAINT users_age_check",
+    "ALTER TABLE users RENAME COLUMN email TO mail; ALTER TABLE users ALTER mail SET DEFAULT ''",
+    "DO $$ BEGIN ALTER TABLE users ADD COLUMN later int; END $$; ALTER TABLE users ALTER later SET DEFAULT 1",
+    "DO $$ BEGIN IF false THEN CREATE TABLE users (a int); END IF; END $$",
+    "CREATE SCHEMA apart; SET LOCAL search_path = apart; CREATE TABLE users (a int)",
+    "ALTER SEQUENCE numbers RESTART; ALTER TABLE numbers RENAME TO digits",
+    "ALTER TABLE parts DROP CONSTRAINT parts_thing_fkey; DROP VIEW cheapest; DROP VIEW cheap; DROP TABLE things",
+    "DROP VIEW cheapest; DROP VIEW cheap; DROP TABLE parts, things",
+    "CREATE TABLE fresh (a int); ALTER TABLE fresh ADD COLUMN b int; CREATE INDEX ON fresh (b)",
+    "SELECT 1 AS a INTO fresh; ALTER TABLE fresh ADD COLUMN b int",
+    "ALTER TABLE IF EXISTS userz ADD COLUMN a int",
+    "ALTER TABLE users DROP COLUMN IF EXISTS mail",
+    "CREATE OR REPLACE VIEW cheap AS SELECT id FROM things WHERE price < 2",
+]
+
+
+@pytest.mark.parametrize("sql", PASSING)
+def test_what_goes_through_is_not_called_failing(sql: str, production: Environment) -> None:
+    assert happens(production, sql) == ""
+    assert seen(production, sql).failing == ()

@@ -1,0 +1,1 @@
+ALTER TABLE orders ADD PRIMARY KEY USING INDEX orders_number;

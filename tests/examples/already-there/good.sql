@@ -1,0 +1,2 @@
+CREATE TABLE IF NOT EXISTS users (id integer PRIMARY KEY);
+ALTER TABLE users ADD COLUMN IF NOT EXISTS age integer;

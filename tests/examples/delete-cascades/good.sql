@@ -1,0 +1,1 @@
+DELETE FROM photos WHERE album_id = 1;

@@ -1,0 +1,2 @@
+-- view adults reads it
+ALTER TABLE users ALTER COLUMN age TYPE bigint;

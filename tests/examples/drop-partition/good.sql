@@ -1,0 +1,2 @@
+-- rung: allow drop-table because "the year is archived"
+DROP TABLE events_2026;
