@@ -47,7 +47,7 @@ from dashboard.web.progress import FileProgress, Progress, add_up
 from dashboard.web.security import needs
 from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING, STATES
 from dashboard.web.told import told_of
-from dashboard.web.watched import Drawn, Look, Pace, Watched
+from dashboard.web.watched import Drawn, Look, Watched
 
 views = Blueprint("run", __name__)
 
@@ -176,12 +176,12 @@ def make_page(
     may_stop: bool,
     decide: str | None = None,
     forecasts: Forecasts | None = None,
+    told: tuple[Sign, ...] = (),
 ) -> RunPage:
     ended = run.state is RunState.ENDED
     said = _verdict(run, progress)
     page = RunPage(
         frame=replace(frame, title=_title(run, progress), icon=_icon(run)),
-    told: tuple[Sign, ...] = (),
         live=Live(url_for("run.fragment", run_id=run.run_id), _how_often(run, told), ""),
         environment=run.environment,
         environment_href=environment_href(run.environment),
@@ -200,22 +200,22 @@ def make_page(
         stop_href=url_for("run.stop", run_id=run.run_id) if may_stop and not ended and not run.stop_asked_by else None,
         next_link=_way_on(run, decide) if ended else None,
         run_id=run.run_id,
+        told=told,
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
 
 
-def _way_on(run: RunView, decide: str | None) -> Link:
-        told=told,
-    """Where to go from a run that has ended."""
-    href = environment_href(run.environment)
-    if decide:
-        return Link(f"Decide about {decide}", f"{href}#cases")
 def _how_often(run: RunView, told: tuple[Sign, ...]) -> str:
     if run.state is not RunState.ENDED:
         return "fast"
     return "slow" if any(one.hue == "waiting" for one in told) else "still"
 
 
+def _way_on(run: RunView, decide: str | None) -> Link:
+    """Where to go from a run that has ended."""
+    href = environment_href(run.environment)
+    if decide:
+        return Link(f"Decide about {decide}", f"{href}#cases")
     well = run.outcome in (Outcome.APPLIED, Outcome.NOTHING)
     return Link(f"Back to {run.environment}" if well else f"What {run.environment} needs now", href)
 
