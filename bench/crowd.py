@@ -32,12 +32,12 @@ class Crowd:
 
     async def watch(self, piece: str, delay: float, over: asyncio.Event) -> None:
         await asyncio.sleep(delay)
-        seen = ""
+        seen, pace = "", PACE
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         while not over.is_set():
             began = time.perf_counter()
             try:
-                status, body = await self._ask(reader, writer, f"{piece}?seen={seen}")
+                status, body, pace = await self._ask(reader, writer, f"{piece}?seen={seen}")
                 if status == 200:
                     seen = _version(body)
                 elif status != 204:
@@ -46,7 +46,7 @@ class Crowd:
                 self.told.errors.append(f"{piece}: {wrong!r}")
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             self.told.watched.append(time.perf_counter() - began)
-            await asyncio.sleep(PACE)
+            await asyncio.sleep(max(PACE, pace))
         writer.close()
 
     async def read(self, page: str, seconds: float) -> None:
@@ -55,14 +55,16 @@ class Crowd:
         while time.monotonic() < until:
             began = time.perf_counter()
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            status, _ = await self._ask(reader, writer, page)
+            status, *_ = await self._ask(reader, writer, page)
             writer.close()
             self.told.read.append(time.perf_counter() - began)
             if status != 200:
                 self.told.errors.append(f"{page}: {status}")
             await asyncio.sleep(_PAUSE)
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> tuple[int, bytes]:
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str
+    ) -> tuple[int, bytes, float]:
         lines = (
             f"GET {path} HTTP/1.1",
             f"Host: {self.host}",
@@ -74,7 +76,9 @@ class Crowd:
         writer.write("\r\n".join(lines).encode())
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: (\d+)", head)
-        return int(head.split()[1]), await reader.readexactly(int(length[1]) if length else 0)
+        pace = re.search(rb"(?i)rung-pace: (\d+)", head)
+        body = await reader.readexactly(int(length[1]) if length else 0)
+        return int(head.split()[1]), body, int(pace[1]) / 1000 if pace else 0.0
 
 
 def _version(body: bytes) -> str:

@@ -22,10 +22,10 @@ from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.runs import Runs
 
 NOTES = (
-    f"Each watcher asks for the run every {crowd.PACE} s, as its page does, on a connection of its own. A reader opens",
-    "the matrix again and again meanwhile, each time on a new connection. The run sleeps a third of a second in each",
-    "file, so that nearly every answer to a watcher is new. Pages and worker are `rung serve`, the crowd is a process",
-    "of its own, and all share this machine's processors.",
+    f"Each watcher asks for the run every {crowd.PACE} s, or as seldom as the answer before told it to, as its page",
+    "does, on a connection of its own. A reader opens the matrix again and again meanwhile, each time on a new",
+    "connection. The run sleeps a third of a second in each file, so that nearly every answer to a watcher is new.",
+    "Pages and worker are `rung serve`, the crowd is a process of its own, and all share this machine's processors.",
 )
 _SLOW = "CREATE TABLE watched_{number} (id bigint);\nSELECT pg_sleep(0.3);\n"
 _RUN_FILES = 120

@@ -47,11 +47,11 @@ from dashboard.web.progress import FileProgress, Progress, add_up
 from dashboard.web.security import needs
 from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING, STATES
 from dashboard.web.told import told_of
-from dashboard.web.watched import Drawn, Look, Watched
+from dashboard.web.watched import Drawn, Look, Pace, Watched
 
 views = Blueprint("run", __name__)
 
-_watched = Watched()
+_watched, _pace = Watched(), Pace()
 _TOKEN = secrets.token_hex(16)  # stands where each reader's own token goes; nobody can write it into a name
 
 PATIENCE = 8.0  # seconds after which a run that no worker took deserves a word
@@ -83,7 +83,12 @@ def fragment(run_id: str) -> Response:
         page = show_past_run(run_id)
         return current.fragment("run_live.html", page, page.live)
     _refuse_hidden(look.run)
-    drawn = _drawn(look)
+    answer = _answer(_drawn(look))
+    answer.headers["Rung-Pace"] = str(round(1000 * _pace.next()))  # milliseconds
+    return answer
+
+
+def _answer(drawn: Drawn) -> Response:
     if request.args.get("seen") == drawn.version:
         return Response(status=204)
     if drawn.packed is not None and request.accept_encodings["gzip"] > 0:

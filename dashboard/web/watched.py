@@ -13,6 +13,9 @@ from dashboard.web.progress import Progress, add_up
 FRESH = 0.25  # seconds that a look is good for; a page asks for the first time a little later than that
 _OLD = 3.0  # seconds after which nobody is shown a look any more, whoever may be asking
 _KEPT = 30  # runs
+PACE = 0.7  # seconds between two questions of a page, where few watch; rung.js begins with it
+SLOWEST = 10.0  # seconds, whoever watches
+QUESTIONS = 100.0  # a second, of all who watch together: an answer takes some milliseconds of a processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,25 @@ class Look:
             return self.drawn.get(may_stop) or self.drawn.setdefault(may_stop, draw())
         finally:
             self.drawing.release()
+
+
+class Pace:
+    """How long a page waits before it asks again: the more watch, the longer, so that other pages stay quick."""
+
+    def __init__(self) -> None:
+        self._seconds, self._since, self._asked = PACE, time.monotonic(), 0
+        self._counting = threading.Lock()
+
+    def next(self) -> float:
+        """Seconds until this reader's next question. So many readers are there as ask within one pace."""
+        with self._counting:
+            self._asked += 1
+            took = time.monotonic() - self._since
+            if took >= max(1.0, self._seconds):
+                readers = self._asked / took * self._seconds
+                self._seconds = min(max(readers / QUESTIONS, PACE), SLOWEST)
+                self._since, self._asked = time.monotonic(), 0
+            return self._seconds
 
 
 class Watched:

@@ -6,7 +6,7 @@
 
   // --- live pieces: fetch what a page's own fragment address gives, and swap in only what differs ---
 
-  const live = { timer: 0, failures: 0, busy: null, since: Date.now() };
+  const live = { timer: 0, failures: 0, busy: null, since: Date.now(), crowd: 0 };
   const piece = () => document.querySelector("[data-live]");
 
   function schedule(delay) {
@@ -14,7 +14,7 @@
     const element = piece();
     const pace = PACE[element?.dataset.pace]; // none where nothing changes any more
     if (!pace || (document.hidden && pace === PACE.slow)) return;
-    const wait = delay ?? Math.min((document.hidden ? PACE.slow : pace) * 2 ** live.failures, SLOWEST);
+    const wait = delay ?? Math.min((document.hidden ? PACE.slow : Math.max(pace, live.crowd)) * 2 ** live.failures, SLOWEST);
     live.timer = setTimeout(refresh, wait);
   }
 
@@ -29,6 +29,7 @@
       address.searchParams.set("seen", element.dataset.version);
       const answer = await fetch(address, { signal: busy.signal, headers: { Accept: "text/html" }, redirect: "error" });
       if (answer.status === 401) return location.reload();
+      live.crowd = Number(answer.headers.get("Rung-Pace")) || 0; // the more people watch, the longer each waits
       if (!answer.ok) throw new Error(String(answer.status));
       if (answer.status !== 204) swap(element, await answer.text());
       else tellLooked(element, answer.headers.get("Rung-Looked"));
