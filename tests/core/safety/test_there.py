@@ -208,3 +208,45 @@ PASSING = [
 def test_what_goes_through_is_not_called_failing(sql: str, production: Environment) -> None:
     assert happens(production, sql) == ""
     assert seen(production, sql).failing == ()
+
+
+# --- a value of an enumeration that the same transaction adds ---
+
+ADDED = "ALTER TYPE mood ADD VALUE 'fine'; "
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE things SET mood = 'fine'",
+        "DELETE FROM things WHERE mood = 'fine'",
+        "UPDATE things SET word = 'x' WHERE mood IN ('sad', 'fine')",
+        "INSERT INTO things (id, mood) VALUES (1, 'sad'), (2, 'fine')",
+        "ALTER TABLE things ALTER mood SET DEFAULT 'fine'",
+        "ALTER TABLE users ADD COLUMN mood mood DEFAULT 'fine'",
+    ],
+)
+def test_a_new_value_in_a_column_of_its_type_is_certain_to_fail(sql: str, production: Environment) -> None:
+    assert happens(production, ADDED + sql) == "55P04"
+    assert "enum-add-then-use" in rules(production, ADDED + sql, stopping=True)
+    assert "uses 'fine' in the transaction that adds it to mood" in seen(production, ADDED + sql).failing[0].what
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE things SET word = 'fine'",
+        "INSERT INTO things (id, word) VALUES (1, 'fine')",
+        "DELETE FROM things WHERE word = 'fine'",
+        "ALTER TABLE things ALTER word SET DEFAULT 'fine'",
+        "ALTER TABLE users ADD COLUMN word text DEFAULT 'fine'",
+    ],
+)
+def test_the_same_word_in_a_column_of_another_type_is_no_finding(sql: str, production: Environment) -> None:
+    assert happens(production, ADDED + sql) == ""
+    assert "enum-add-then-use" not in rules(production, ADDED + sql)
+
+
+def test_a_value_that_was_added_by_the_file_before_may_be_used(production: Environment) -> None:
+    files = (ADDED, "UPDATE things SET mood = 'fine' WHERE id = 1")
+    assert "enum-add-then-use" not in rules(production, *files)
