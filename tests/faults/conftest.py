@@ -1,6 +1,19 @@
 """The pages' and the command's fixtures, for faults that people meet there."""
 
-from tests.cli.conftest import checkout, closed_port
-from tests.web.conftest import app, applied, cast, names, services, settings, three
+from tests.cli.conftest import checkout, closed_port, forks, shell
+from tests.web.conftest import app, applied, cast, filled, names, services, settings, three
 
-__all__ = ["app", "applied", "cast", "checkout", "closed_port", "names", "services", "settings", "three"]
+__all__ = [
+    "app",
+    "applied",
+    "cast",
+    "checkout",
+    "closed_port",
+    "filled",
+    "forks",
+    "names",
+    "services",
+    "settings",
+    "shell",
+    "three",
+]
