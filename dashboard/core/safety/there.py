@@ -1,6 +1,7 @@
 """What an environment's catalog has, as far as rules ask: its tables, the types that files name, its version."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 Name = tuple[str, str]  # schema and name
@@ -109,3 +110,25 @@ class Facts:
 
 
 NOTHING = Facts()
+
+_ALIKE = {"varchar": {"varchar", "text"}, "text": {"varchar", "text"}, "cidr": {"cidr", "inet"}}
+_FRACTIONS = frozenset({"timestamp", "timestamptz"})
+_STORED_BY_SIZE = frozenset({"bpchar", "bit", "varbit", "interval", "time", "timetz"})
+_FINEST = 6  # digits of a second
+
+
+def widens(old: Column, base: str, sizes: Sequence[int]) -> bool:
+    """Whether a column can take that type without a row being written or read; `sizes` as in numeric(10, 2).
+
+    >>> short = Column("character varying(20)", "varchar", "S")
+    >>> widens(short, "varchar", [50]), widens(short, "text", []), widens(short, "varchar", [10])
+    (True, True, False)
+    """
+    had = [int(size) for size in re.findall(r"-?\d+", old.type.partition("(")[2].partition(")")[0])]
+    if base == "numeric" == old.base:
+        return not sizes or (bool(had) and [*sizes, 0][1] == [*had, 0][1] and sizes[0] >= had[0])
+    if base in _FRACTIONS and base == old.base:
+        return not sizes or sizes[0] >= [*had, _FINEST][0]
+    if base == "varchar" and sizes:
+        return old.base == "varchar" and bool(had) and sizes[0] >= had[0]
+    return base in _ALIKE.get(old.base, {old.base}) and not sizes and old.base not in _STORED_BY_SIZE

@@ -250,3 +250,71 @@ def test_the_same_word_in_a_column_of_another_type_is_no_finding(sql: str, produ
 def test_a_value_that_was_added_by_the_file_before_may_be_used(production: Environment) -> None:
     files = (ADDED, "UPDATE things SET mood = 'fine' WHERE id = 1")
     assert "enum-add-then-use" not in rules(production, *files)
+
+
+# --- a new type: what the old one was decides ---
+
+
+def rewrites(environment: Environment, sql: str) -> tuple[bool, bool]:
+    """Whether the server writes the table anew, and whether it reads it; nothing of it stays."""
+    assert environment.url
+    file = "SELECT pg_relation_filenode('things'), (SELECT coalesce(seq_scan, 0) FROM pg_stat_xact_all_tables WHERE relid = 'things'::regclass)"
+    with psycopg.connect(environment.url.reveal()) as connection:
+        before = connection.execute(file.encode()).fetchone()
+        connection.execute(sql.encode())
+        after = connection.execute(file.encode()).fetchone()
+        connection.rollback()
+    assert before
+    assert after
+    return before[0] != after[0], before[1] != after[1]
+
+
+ALIKE = ["title TYPE varchar(50)", "title TYPE varchar", "title TYPE text", "word TYPE varchar", "made TYPE timestamp"]
+OTHERWISE = [
+    "title TYPE varchar(10)",
+    "title TYPE varchar(50) USING lower(title)",
+    "title TYPE char(50)",
+    "word TYPE varchar(50)",
+    "size TYPE double precision",
+    "made TYPE timestamp(2)",
+    "made TYPE timestamptz",
+    "code TYPE varchar(50)",  # a CHECK is looked at again
+    "mood TYPE text",
+]
+
+
+@pytest.mark.parametrize("change", ALIKE)
+def test_a_type_that_is_stored_alike_is_no_wait(change: str, production: Environment) -> None:
+    sql = f"ALTER TABLE things ALTER {change}"
+    assert rewrites(production, sql) == (False, False)
+    assert "alter-column-type" not in rules(production, sql)
+
+
+@pytest.mark.parametrize("change", OTHERWISE)
+def test_any_other_type_is_a_wait(change: str, production: Environment) -> None:
+    sql = f"ALTER TABLE things ALTER {change}"
+    assert any(rewrites(production, sql)) or "timestamptz" in change  # which is free where the time zone is UTC
+    assert "alter-column-type" in rules(production, sql)
+
+
+def test_a_column_that_an_earlier_file_changed_is_not_judged_by_what_it_was(production: Environment) -> None:
+    files = ("ALTER TABLE things ALTER title TYPE varchar(90)", "ALTER TABLE things ALTER title TYPE varchar(50)")
+    assert "alter-column-type" in rules(production, *files)
+
+
+@pytest.mark.parametrize(("call", "waits"), [("dice()", True), ("four()", False)])
+def test_a_default_by_a_function_of_ones_own_is_judged_by_the_function(
+    call: str, waits: bool, production: Environment
+) -> None:
+    sql = f"ALTER TABLE things ADD COLUMN rolled integer DEFAULT {call}"
+    assert rewrites(production, sql)[0] is waits
+    assert ("add-column-volatile-default" in rules(production, sql)) is waits
+
+
+@pytest.mark.parametrize(("domain", "waits"), [("percent", True), ("plain", False)])
+def test_a_column_of_a_domain_is_a_wait_where_the_domain_refuses_values(
+    domain: str, waits: bool, production: Environment
+) -> None:
+    sql = f"ALTER TABLE things ADD COLUMN share {domain}"
+    assert rewrites(production, sql)[0] is waits
+    assert ("add-column-domain-checked" in rules(production, sql)) is waits

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dashboard.core.safety.altering import added, column_name, commands, table
 from dashboard.core.safety.batch import Batch
 from dashboard.core.safety.finding import RiskClass
-from dashboard.core.safety.names import relation_name, shown
+from dashboard.core.safety.names import path_of, relation_name, shown
 from dashboard.core.safety.rule import Claim, Judge, Remark, Rule
+from dashboard.core.safety.there import widens
 from dashboard.core.tree import Node, find
 
 _VOLATILE = frozenset(
@@ -112,8 +113,21 @@ def _set_not_null(alter: Node, batch: Batch) -> Iterator[Remark]:
 
 def _change_type(alter: Node, batch: Batch) -> Iterator[Remark]:
     for command in commands(alter, batch, "AT_AlterColumnType"):
+        if _is_stored_alike(alter, command, batch):
+            continue
         what = f"writes {relation_name(alter.relation)} anew to change the type of {shown(command.name)}"
         yield Remark(f"{what}, unless both types are stored alike; {_MEANWHILE}")
+
+
+def _is_stored_alike(alter: Node, command: Node, batch: Batch) -> bool:
+    """Whether the catalog tells that the rows stay as they are, and nothing has to look at them again."""
+    fact, old = batch.fact(path_of(alter.relation)), batch.column(alter.relation, command.name)
+    definition = command.get("def")
+    plain = definition.raw_default is None and definition.coll_clause is None and not definition.type_name.array_bounds
+    if fact is None or fact.kind != "r" or old is None or old.domain or not plain or command.name in fact.tied:
+        return False
+    sizes = [size.constant for size in definition.type_name.typmods]
+    return widens(old, definition.type_name.names[-1], [size for size in sizes if isinstance(size, int)])
 
 
 def _storage(subtype: str, what: str) -> Judge:
@@ -243,7 +257,8 @@ RULES = (
         "alter-column-type",
         _change_type,
         "ALTER COLUMN … TYPE writes the table and its indexes anew, unless both types are stored alike: a longer "
-        "varchar, varchar to text, a numeric with more digits. The text does not tell the old type.",
+        "varchar, varchar to text, a numeric with more digits. The text does not tell the old type; where the "
+        "environment's catalog does, such a change is silent, unless a CHECK, a foreign key or an index of expressions hangs on it.",
         "Add a column of the new type, write both, copy in batches, and swap the names in a later release.",
         _REWRITE,
     ),
