@@ -1,7 +1,7 @@
 """The pages' and the command's fixtures, for faults that people meet there."""
 
 from tests.cli.conftest import checkout, closed_port, forks, shell
-from tests.web.conftest import app, applied, cast, filled, names, services, settings, three
+from tests.web.conftest import app, applied, cast, filled, names, services, settings, signed_in, three
 
 __all__ = [
     "app",
@@ -15,5 +15,6 @@ __all__ = [
     "services",
     "settings",
     "shell",
+    "signed_in",
     "three",
 ]

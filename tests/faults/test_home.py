@@ -104,6 +104,7 @@ def test_a_home_that_cannot_remember_a_run_starts_none_and_still_shows_its_pages
 # --- 47: home is down while the targets are up ---
 
 
+@pytest.mark.usefixtures("signed_in")
 @pytest.mark.fault(47)
 def test_without_home_the_pages_say_so_and_work_again_when_it_is_back(
     cast: Cast, three: tuple[str, ...], settings: Settings, services: Services
