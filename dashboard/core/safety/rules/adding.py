@@ -258,7 +258,8 @@ RULES = (
         _change_type,
         "ALTER COLUMN … TYPE writes the table and its indexes anew, unless both types are stored alike: a longer "
         "varchar, varchar to text, a numeric with more digits. The text does not tell the old type; where the "
-        "environment's catalog does, such a change is silent, unless a CHECK, a foreign key or an index of expressions hangs on it.",
+        "environment's catalog does, such a change is no finding, unless a CHECK, a foreign key or an index of "
+        "expressions hangs on it.",
         "Add a column of the new type, write both, copy in batches, and swap the names in a later release.",
         _REWRITE,
     ),
