@@ -507,3 +507,24 @@ def test_the_catalog_alone_asks_no_row_and_waits_for_two_answers(
     assert [source for _, _, source in here_of(foresight)] == [Source.CATALOG]
     ways = [way for line in told.read_text().splitlines() for way in line.split("\t") if way in ("F", "B")]
     assert sum(pair == ("F", "B") for pair in pairwise(ways)) == 2
+
+
+# --- the sample app: nothing of it fails, wherever an environment stands ---
+
+
+def test_no_file_of_the_sample_app_is_called_failing_wherever_an_environment_stands(
+    make_database: MakeDatabase,
+) -> None:
+    environment = Environment("production", 0, make_database())
+    left = [(path.name, path.read_text()) for path in sorted((Path(__file__).parents[2] / "migrations").glob("*.sql"))]
+    stopped = set()
+    assert environment.url
+    with psycopg.connect(environment.url.reveal(), autocommit=True) as connection:
+        while left:
+            look = Compare((environment,), lambda: folder_of(*left), None).look("production")
+            foresight = foresee(look, 10**9)
+            assert [answer.what for answer in foresight.failing] == [], left[0]
+            assert foresight.plan
+            stopped |= {finding.rule for finding in foresight.plan.steps[0].findings if finding.blocks}
+            connection.execute(left.pop(0)[1].encode())
+    assert stopped == {"drop-column"}  # 016, which the release before has prepared
