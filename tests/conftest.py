@@ -19,7 +19,7 @@ from tests import browser_setup, servers
 from tests.databases import Database, Databases
 
 if TYPE_CHECKING:  # heavy, and needed by browser tests only
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 # A shell ignores these for what it starts in the background, and every process that a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -195,12 +195,23 @@ def browser() -> Iterator["Browser"]:
         launched.close()
 
 
-@pytest.fixture
-def page(browser: "Browser") -> Iterator["Page"]:
-    """A page in a browser profile of its own."""
+@pytest.fixture(scope="session")
+def profile(browser: "Browser") -> Iterator["BrowserContext"]:
+    """What the pages of all tests share. Its first page stays: a new profile costs three times what a page does."""
     context = browser.new_context()
-    yield context.new_page()
+    context.new_page()
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(profile: "BrowserContext") -> Iterator["Page"]:
+    """A page of a browser in which nobody is signed in or has allowed anything. No address of a test comes again."""
+    yield profile.new_page()
+    for opened in profile.pages[1:]:
+        opened.close()
+    profile.clear_cookies()
+    profile.clear_permissions()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
