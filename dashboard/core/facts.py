@@ -47,7 +47,7 @@ def sharpened(plan: Plan, facts: Facts) -> Plan:
 
     def sharpen(step: Step) -> Step:
         reviewed = judged.get(step.migration.filename)
-        if reviewed is None:
+        if reviewed is None or step.unfinished is not None:  # what it left behind is there already, and rightly so
             return step
         of_version = (finding for finding in step.findings if finding.since)
         findings = sorted((*reviewed.findings, *of_version), key=lambda finding: finding.line)

@@ -147,7 +147,7 @@ def probes_of(steps: Sequence[Step]) -> tuple[Probe, ...]:
     """The questions for the pending files of one environment, in the order they run."""
     batch, found = _Batch(), list[Probe]()
     for step in steps:
-        if step.script is None or step.action is Action.ADOPT:
+        if step.script is None or step.action is Action.ADOPT or step.undecided:
             continue
         batch.begin(step.migration.filename)
         for statement in step.script.statements[step.resume_after :]:

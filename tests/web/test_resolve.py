@@ -70,6 +70,26 @@ def decisions(ask: Callable[..., list[tuple[Any, ...]]], name: str) -> list[tupl
     return ask(name, "SELECT actor, door, reason, subject FROM rung.history WHERE event = 'resolved'")
 
 
+def test_what_a_file_left_behind_is_no_accident_ahead_before_the_decision_and_after_it(
+    stopped: Stopped, cast: Cast, write: Write, folder_path: Path, ask: Callable[..., list[tuple[Any, ...]]]
+) -> None:
+    write(
+        folder_path,
+        NAME,
+        "CREATE INDEX CONCURRENTLY first ON twice (id);\nCREATE UNIQUE INDEX CONCURRENTLY once ON twice (id);\n",
+    )
+    stopped("staging")
+    before = words(cast.admin.get("/environments/staging"))
+    assert f"Stopped at {NAME}: it stopped half-way, and somebody has to decide how it goes on" in before
+    ask("staging", "DELETE FROM twice WHERE ctid = '(0,1)'")
+    assert decide(cast.admin, "staging").status_code == 303
+    after = cast.admin.get("/environments/staging")
+    assert "Apply 1 pending to staging" in words(after)
+    for page in (before, words(after)):
+        assert "Will fail" not in page
+        assert "already" not in page.partition("Last runs")[0].replace("is finished already", "")
+
+
 # --- refused ---
 
 
