@@ -140,7 +140,8 @@ class Batch:
         return bool(self.there.asked) and not hidden and self.is_untouched(path[-1]) and not self._is_made(path)
 
     def _is_made(self, path: Path) -> bool:
-        return ("relation", *self._key("relation", path)) in self._new | self._likely
+        made = ("relation", *self._key("relation", path))
+        return made in self._new or made in self._likely
 
     def has_prepared(self, name: str) -> bool:
         """Whether this file prepared a statement of that name."""
