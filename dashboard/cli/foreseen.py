@@ -23,7 +23,7 @@ def foreseen(settings: "Settings", look: "Look", *, rows: bool) -> "Foresight | 
 
 
 def show_foresight(plan: "Plan", seen: "Foresight") -> None:
-    from dashboard.core.foresight import headline, oldest_words
+    from dashboard.core.foresight import headline
     from dashboard.core.words import verdict
 
     said, asked = headline(plan, seen), "rows" if seen.rows else "catalog"
@@ -32,8 +32,8 @@ def show_foresight(plan: "Plan", seen: "Foresight") -> None:
     for answer in seen.answers:
         for line in _lines(answer):
             say(line)
-    if seen.oldest:
-        say(f"  note     {oldest_words(seen.oldest)}.")
+    for notice in seen.notices:
+        say(f"  note     {notice}.")
 
 
 def _lines(answer: "Answer") -> Iterator[str]:

@@ -51,7 +51,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def foresight_json(plan: Plan, seen: Foresight) -> dict[str, Any]:
     """What catalog and rows say of a plan; takes the place of the same keys of `plan_json`."""
-    told = {"verdict": headline(plan, seen), "pending": [_step_json(step) for step in (seen.plan or plan).steps]}
+    told: dict[str, Any] = {"verdict": headline(plan, seen), "notices": (*plan.notices, *seen.notices)}
+    told |= {"pending": [_step_json(step) for step in (seen.plan or plan).steps]}
     if not seen.rows:
         return told | {"catalog_trouble": seen.trouble or None}
     return told | {"probes": seen.answers, "probes_trouble": seen.trouble or None}

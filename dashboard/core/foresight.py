@@ -59,6 +59,7 @@ class Foresight:
     plan: the same plan, with what the catalog adds to its findings; None where nothing was asked.
     oldest: a transaction that has been open for long: whatever needs a strong lock on its tables waits for it.
     rows: whether the rows were to be asked as well as the catalog.
+    replication: the session_replication_role that sessions of the role begin with.
 
     """
 
@@ -68,6 +69,13 @@ class Foresight:
     plan: Plan | None = None
     oldest: Blocker | None = None
     rows: bool = True
+    replication: str = "origin"
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences about the whole environment, without their ends."""
+        waiting = [oldest_words(self.oldest)] if self.oldest else []
+        return (*waiting, *([replication_words(self.replication)] if self.replication != "origin" else []))
 
     @property
     def failing(self) -> tuple[Answer, ...]:
@@ -148,6 +156,12 @@ def _few(things: Sequence[str]) -> str:
 def oldest_words(oldest: Blocker) -> str:
     """A transaction that is in the way of everybody."""
     return f"A transaction is open for long: {oldest}. What needs a strong lock on its tables waits until it ends"
+
+
+def replication_words(role: str) -> str:
+    """Integrity that nobody looks after."""
+    said = f"Sessions of this role begin with session_replication_role = {role}"
+    return f"{said}: triggers and foreign keys do nothing for what the files write. Set it to origin for the role"
 
 
 def counted(number: int, noun: str) -> str:

@@ -110,7 +110,7 @@ SELECT w.at, c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.rel
 """
 _PATH = """
 SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(true)::pg_catalog.text[],
-       pg_catalog.current_schema()::pg_catalog.text
+       pg_catalog.current_schema()::pg_catalog.text, pg_catalog.current_setting('session_replication_role')
 """
 _BOUNDS = "SELECT set_config('statement_timeout', '5s', true), set_config('lock_timeout', '100ms', true)"
 _LONG = 60  # seconds after which a transaction is in the way of everybody who needs a strong lock
@@ -196,6 +196,7 @@ class Catalog:
 
     strict: domains that refuse some value. home: the schema that a name without one is made in.
     oldest: the transaction that has been open for longest, where that is long; other roles' are told to few.
+    replication: the role's own session_replication_role.
     """
 
     version: int
@@ -206,6 +207,7 @@ class Catalog:
     strict: frozenset[str] = frozenset()
     home: str = ""
     asked: frozenset[tuple[str, str]] = frozenset()
+    replication: str = "origin"
 
     def table(self, table: Table) -> Known | None:
         return self.tables.get((table.schema, table.name))
@@ -224,7 +226,7 @@ def read_catalog(
         asked = connection.execute(_PATH)
         connection.execute(own_transaction(connection).encode())
         connection.execute(_BOUNDS)
-    setting, path, home = asked.fetchone() or ("", [], None)
+    setting, path, home, role = asked.fetchone() or ("", [], None, "origin")
     names = sorted({(table.schema, table.name) for table in tables})
     with connection.pipeline():
         found = connection.execute(_TABLES, {"wanted": _wanted(names), "path": path})
@@ -243,6 +245,7 @@ def read_catalog(
         frozenset(name for (name,) in strict.fetchall()),
         home or "",
         frozenset(names),
+        role,
     )
 
 

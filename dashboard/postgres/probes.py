@@ -44,11 +44,19 @@ Condition = sql.Composable
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a database told. `answers`: in the order of the probes. `oldest`: a transaction that is open for long."""
+    """What a database told.
+
+    Attributes
+    ----------
+    answers: in the order of the probes.
+    oldest: a transaction that is open for long. replication: what sessions of the role begin with.
+
+    """
 
     answers: tuple[Answer, ...]
     facts: Facts
     oldest: Blocker | None = None
+    replication: str = "origin"
 
 
 def ask(
@@ -94,11 +102,11 @@ def _ask(connection: Connection, probes: Sequence[Probe], asker: "_Asker", budge
     catalog = asker.catalog
     if not probes:
         connection.close()  # which ends the transaction, and takes no answer
-        return Seen((), _facts(catalog), catalog.oldest)
+        return Seen((), _facts(catalog), catalog.oldest, catalog.replication)
     connection.execute(_settings(catalog.path, budget))
     answers = tuple(filter(None, map(asker.answer, probes)))
     connection.execute("ROLLBACK")
-    return Seen(answers, _facts(catalog), catalog.oldest)
+    return Seen(answers, _facts(catalog), catalog.oldest, catalog.replication)
 
 
 def _facts(catalog: Catalog) -> Facts:

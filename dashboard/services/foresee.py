@@ -35,7 +35,8 @@ def foresee(look: Look, size_limit: int, budget: float = BUDGET, *, rows: bool =
         )
     except (EnvironmentFault, MissingVariable, BadDatabaseUrl) as fault:
         return Foresight(name, trouble=str(fault), rows=rows)
-    return Foresight(name, seen.answers, "", sharpened(plan, seen.facts), seen.oldest, rows)
+    judged = sharpened(plan, seen.facts)
+    return Foresight(name, seen.answers, "", judged, seen.oldest, rows, seen.replication)
 
 
 @dataclass(frozen=True)

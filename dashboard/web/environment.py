@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act, Asker, Visitor, who_may
 from dashboard.core.audit import Deed, Report, Source
-from dashboard.core.foresight import Foresight, headline, oldest_words
+from dashboard.core.foresight import Foresight, headline
 from dashboard.core.matrix import Column, Look, make_matrix
 from dashboard.core.plan import Action, Entry, Plan, State, Step
 from dashboard.core.progress import RunState, RunView
@@ -262,7 +262,7 @@ def make_page(
 
 
 def _slow_others(seen: Foresight | None) -> tuple[str, ...]:
-    return (f"{oldest_words(seen.oldest)}.",) if seen and seen.oldest else ()
+    return tuple(f"{notice}." for notice in seen.notices) if seen else ()
 
 
 def _verdict(look: Look, visitor: Visitor, seen: Foresight | None) -> Sign:

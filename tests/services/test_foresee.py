@@ -528,3 +528,20 @@ def test_no_file_of_the_sample_app_is_called_failing_wherever_an_environment_sta
             stopped |= {finding.rule for finding in foresight.plan.steps[0].findings if finding.blocks}
             connection.execute(left.pop(0)[1].encode())
     assert stopped == {"drop-column"}  # 016, which the release before has prepared
+
+
+# --- the sessions that the files will run in ---
+
+
+def test_a_role_whose_sessions_check_no_foreign_key_is_told(production: Environment) -> None:
+    look = look_at(production, "INSERT INTO users (id, team_id) VALUES (7, 99);")
+    assert look.environment.url
+    with psycopg.connect(look.environment.url.reveal(), autocommit=True) as connection:
+        connection.execute("ALTER DATABASE foreseen SET session_replication_role = replica")
+    try:
+        (notice,) = foresee(look, 10**9, rows=False).notices
+    finally:
+        with psycopg.connect(look.environment.url.reveal(), autocommit=True) as connection:
+            connection.execute("ALTER DATABASE foreseen RESET session_replication_role")
+    assert notice.startswith("Sessions of this role begin with session_replication_role = replica: triggers and")
+    assert foresee(look, 10**9, rows=False).notices == ()
