@@ -261,3 +261,21 @@ def test_a_new_table_is_one_change_with_all_that_belongs_to_it(original: Environ
         "CONSTRAINT notes_pkey PRIMARY KEY (id)",
         "CONSTRAINT notes_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)",
     ]
+
+
+@pytest.mark.slow
+def test_five_files_on_three_hundred_tables_take_less_than_ten_seconds(server: embedded.EmbeddedServer) -> None:
+    server.create_database("wide")
+    environment = Environment("production", 0, server.url("wide"))
+    tables = [
+        f"CREATE TABLE t{number} (id serial PRIMARY KEY, name text UNIQUE, made timestamptz,"
+        f" above int REFERENCES t{max(0, number - 1)}); CREATE INDEX by_made_{number} ON t{number} (made);"
+        for number in range(300)
+    ]
+    ask(environment, "".join(tables))
+    changes = ("ADD COLUMN more text", "ALTER name TYPE varchar(90)", "ADD CHECK (id > 0)", "DROP COLUMN made CASCADE")
+    files = [(f"{n:03}_change.sql", f"ALTER TABLE t{n} {change};") for n, change in enumerate(changes, 1)]
+    done = tried(environment, *files, ("005_index.sql", "CREATE INDEX CONCURRENTLY by_name ON t9 (name, id);"))
+    assert done.failed is None, done.failed
+    assert len(done.files) == 5
+    assert done.seconds < 10, done.seconds
