@@ -16,14 +16,14 @@ from dashboard.core.progress import RunState, RunView
 from dashboard.core.record import Happening
 from dashboard.core.resolving import Decision, case_of
 from dashboard.core.run import Actor, ActorKind, Door, Order, Problem
-from dashboard.core.words import count, obstacle, passed, verdict
+from dashboard.core.words import count, joined, obstacle, passed, verdict
 from dashboard.services.resolve import Wanted
 from dashboard.services.resolve import resolve as write_down
 from dashboard.web import current
 from dashboard.web.audit import plan_shown
 from dashboard.web.cases import Typed, cases_of
 from dashboard.web.foreseen import answers_of, foresight_of, matters_of, why_not
-from dashboard.web.matrix import FRESH
+from dashboard.web.matrix import FRESH, NAMED
 from dashboard.web.pages import CaseView, Choice, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
 from dashboard.web.pieces import (
     finding_view,
@@ -279,6 +279,9 @@ def _verdict(look: Look, visitor: Visitor, seen: Foresight | None) -> Sign:
         return Sign("blocked", words, "danger")
     if why_not(seen):
         return Sign("failed", words, "danger")
+    failed = [entry.filename for entry in look.plan.entries if entry.state is State.FAILED]
+    if failed:  # what was foreseen then did not come true
+        words = f"{verdict(look.plan)}; {joined(failed[:NAMED])} failed last time"
     return Sign("pending", words, "waiting") if look.plan.steps else Sign("applied", words, "good")
 
 

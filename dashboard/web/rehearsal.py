@@ -64,7 +64,9 @@ def fragment(rehearsal_id: str) -> Response:
 def form_of(look: Look, visitor: Visitor) -> RehearseForm | None:
     """What an environment's page offers; None where there is nothing to try, or the reader may not."""
     name = look.environment.name
-    if look.plan is None or look.plan.stops or not look.plan.steps or not visitor.may(Act.APPLY, name):
+    if look.plan is None or look.not_reachable or look.plan.stops or not look.plan.steps:
+        return None
+    if not visitor.may(Act.APPLY, name):
         return None
     newest = current.services().rehearsals.newest(name)
     link = None

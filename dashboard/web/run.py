@@ -199,7 +199,7 @@ def make_page(
         reason=run.order.reason if run.order.force else None,
         waiting=None if ended else _waiting(run, progress),
         files=tuple(_file(file, run, forecasts or {}) for file in progress.files.values()),
-        notes=tuple(dict.fromkeys((*progress.notes, *(run.result.notes if run.result else ())))),
+        notes=_run_notes(run, progress),
         problem=problem_view(run.result.problem) if run.result and run.result.problem else _early_problem(progress),
         stopping=_stopping(run),
         stop_href=url_for("run.stop", run_id=run.run_id) if may_stop and not ended and not run.stop_asked_by else None,
@@ -208,6 +208,18 @@ def make_page(
         told=told,
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
+
+
+def _run_notes(run: RunView, progress: Progress) -> tuple[str, ...]:
+    """Each once, and none that stands at its file."""
+    notes = dict.fromkeys((*progress.notes, *(run.result.notes if run.result else ())))
+    return tuple(note for note in notes if not _told_at_file(note, progress))
+
+
+def _told_at_file(note: str, progress: Progress) -> bool:
+    filename, _, said = note.partition(": ")
+    file = progress.files.get(filename)
+    return file is not None and any(said in one for one in file.notes)
 
 
 def _how_often(run: RunView, told: tuple[Sign, ...]) -> str:
@@ -451,9 +463,16 @@ def _forecast(expected: Estimate | None) -> str:
     return f"rehearsal said {seconds(expected.least, expected.most)}" if expected else ""
 
 
+def _rolled_back(file: FileProgress, *, over: bool) -> bool:
+    """What was done in a transaction that did not come to its end."""
+    return file.transactional and (file.state == "failed" or (file.state == "running" and over))
+
+
 def _statement(file: FileProgress, number: int, *, over: bool) -> StatementView:
     done, next_one = number in file.done, max(file.done, default=file.resume_after) + 1
-    if done or number <= file.resume_after or file.state == "applied":
+    if done and _rolled_back(file, over=over):
+        sign = Sign("pending", "rolled back", "unknown")
+    elif done or number <= file.resume_after or file.state == "applied":
         sign = Sign("done", "done", "good")
     elif number == next_one and file.state == "failed":
         sign = STATES[State.FAILED]

@@ -100,13 +100,21 @@ def test_new_rows_above_do_not_move_what_one_reads(
 
 
 def test_another_plan_never_takes_the_place_of_the_one_that_is_read(
-    lead: Page, address: str, settings: Settings, in_home: psycopg.Connection[Any]
+    lead: Page, address: str, settings: Settings, in_home: psycopg.Connection[Any], write: Write, folder_path: Path
 ) -> None:
     lead.goto(f"{address}/environments/staging")
-    expect(lead.get_by_text("The plan has changed since")).to_be_hidden()
+    changed = lead.get_by_text("The plan has changed since")
+    expect(changed).to_be_hidden()
+    write(folder_path, "006_new.sql", "CREATE TABLE new (id int);")
+    look_again(lead, in_home)
+    expect(lead.get_by_role("status").filter(has=changed)).to_be_visible()
+    expect(lead.get_by_text("006_new.sql")).to_have_count(0)
+    (folder_path / "006_new.sql").unlink()
+    look_again(lead, in_home)
+    expect(changed).to_be_hidden()
     applied_elsewhere(settings, "staging", "005_create_tasks.sql")
     look_again(lead, in_home)
-    expect(lead.get_by_text("The plan has changed since")).to_be_visible()
+    expect(changed).to_be_visible()
     expect(lead.get_by_role("button", name="Apply 1 pending to staging")).to_be_visible()
     lead.get_by_role("button", name="Apply 1 pending to staging").click()
     expect(lead.get_by_text("Nothing was started")).to_be_visible()

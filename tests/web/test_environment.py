@@ -11,6 +11,8 @@ from werkzeug.test import TestResponse
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.access import Role
+from dashboard.core.run import Actor, ActorKind, Door, Order
+from dashboard.services.apply import apply
 from dashboard.settings import Settings
 from dashboard.web import create_app
 from tests.cast import Cast, Person, words
@@ -144,8 +146,22 @@ def test_a_dead_environment_starts_nothing(settings: Settings, three: tuple[str,
     assert "production does not answer. Nothing was started." in words(answer)
     page = cast.admin.get("/environments/production")
     assert "Not reachable for" in words(page)
+    assert "Rehearse" not in words(page)
     assert buttons(page) == []
     services.close()
+
+
+def test_what_failed_last_time_is_not_called_safe(
+    three: tuple[str, ...], cast: Cast, services: Services, write: Write, folder_path: Path
+) -> None:
+    assert "Safe to apply: 1 file" in cast.viewer.read("/environments/staging")
+    write(folder_path, "006_fails.sql", "SELECT 1/0;")
+    order = Order(Actor(ActorKind.PERSON, "ann", Door.CLI))
+    apply(services.settings.environment("staging"), services.folder.read, order)
+    services.compare.live()
+    said = cast.viewer.read("/environments/staging")
+    assert "1 file would run; 006_fails.sql failed last time" in said
+    assert "Safe" not in said
 
 
 def test_a_policy_that_stops_everything_is_named(

@@ -66,6 +66,33 @@ def test_a_failure_says_what_the_command_says(folder: Path, write: Write, cast: 
     assert "<title>failed · staging · Rung</title>" in page.text
 
 
+def statements(page: str) -> list[str]:
+    return re.findall(r'<span class="unseen">([a-z ]+): </span><code>', page)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("CREATE TABLE b (id int);\nALTER TABLE nowhere ADD COLUMN x int;\n", ["rolled back", "failed"]),
+        ("VACUUM a;\nVACUUM nowhere;\n", ["done", "failed"]),  # each for itself
+    ],
+)
+def test_what_a_failure_took_back_does_not_look_done(
+    folder: Path, write: Write, cast: Cast, services: Services, text: str, shown: list[str]
+) -> None:
+    write(folder, "002_b.sql", text)
+    page = cast.viewer.get(f"/runs/{run(services)}").text
+    assert re.findall(r'<span class="unseen">([a-z ]+): </span><code>', page) == ["done", "done", *shown]
+
+
+def test_what_stands_at_its_file_is_not_noted_once_more(
+    folder: Path, cast: Cast, services: Services, write: Write
+) -> None:
+    write(folder, "002_b.sql", "-- nothing to do any more\n")
+    said = cast.viewer.read(f"/runs/{run(services)}")
+    assert said.casefold().count("it has no statement") == 1
+
+
 def test_a_failed_run_leads_to_what_has_to_be_decided(
     folder: Path, write: Write, cast: Cast, services: Services
 ) -> None:

@@ -65,8 +65,9 @@
   function swap(element, html) {
     const fresh = new DOMParser().parseFromString(html, "text/html").body.firstElementChild;
     if (!fresh) return;
-    if (element.dataset.held && fresh.dataset.held !== element.dataset.held) {
-      element.querySelector("[data-newer]").hidden = false; // never another plan under the reader's eyes
+    const another = element.dataset.held && fresh.dataset.held !== element.dataset.held;
+    element.querySelector("[data-newer]")?.toggleAttribute("hidden", !another);
+    if (another) { // never another plan under the reader's eyes
       element.dataset.version = fresh.dataset.version;
       return;
     }
