@@ -38,9 +38,10 @@ format: .venv/.dev ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Three for two cores: a good part of the tests waits for something.
 test: lint ## everything that must be green on every commit
 	@$(BIN)/python tests/browser_setup.py
-	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" $(ARGS)
 
 test-full: lint ## the same and everything slow: kill sweeps, every fault, several PostgreSQL majors
 	@$(BIN)/python tests/browser_setup.py
