@@ -1,6 +1,6 @@
 """What an environment's catalog adds to the findings of the review: which tables are there, and how large."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dashboard.core.estimate import Size, estimate
@@ -54,6 +54,29 @@ def sharpened(plan: Plan, facts: Facts) -> Plan:
         return replace(step, findings=tuple(_sharpened(step, findings, facts)))
 
     return replace(plan, steps=tuple(map(sharpen, plan.steps)))
+
+
+def beside(plan: Plan, others: Mapping[str, Plan]) -> Plan:
+    """The plan with what the catalogs of other environments say of the same findings, where it is another matter."""
+    known = {
+        (name, step.migration.filename, one.rule, one.line, one.what): one.here
+        for name, other in others.items()
+        for step in other.steps
+        for one in step.findings
+        if one.here is not None
+    }
+
+    def compared(filename: str, one: Finding) -> Finding:
+        if one.here is None or not one.here.stops:
+            return one
+        found = ((name, known.get((name, filename, one.rule, one.line, one.what))) for name in others)
+        elsewhere = tuple((name, here) for name, here in found if here is not None)
+        return replace(one, here=replace(one.here, elsewhere=elsewhere))
+
+    def step_of(step: Step) -> Step:
+        return replace(step, findings=tuple(compared(step.migration.filename, one) for one in step.findings))
+
+    return replace(plan, steps=tuple(map(step_of, plan.steps)))
 
 
 def _to_run(steps: Sequence[Step]) -> list[Step]:

@@ -145,7 +145,14 @@ def here_words(here: Here) -> str:
     rows = f" in about {count(here.rows, 'row')}" if here.rows else ""
     took = f"; that takes {seconds(here.least, here.most)}, roughly" if here.least is not None and here.most else ""
     along = f"; CASCADE takes {_few(here.takes)} along" if here.takes else ""
-    return f"{here.table} holds {amount(here.size)}{rows} here{took}{along}".replace("holds empty", "is empty")
+    said = f"{here.table} holds {amount(here.size)}{rows} here{took}{along}".replace("holds empty", "is empty")
+    return "; ".join((said, *(f"on {name} {_elsewhere(there)}" for name, there in here.elsewhere)))
+
+
+def _elsewhere(there: Here) -> str:
+    holds = "is empty" if there.size == 0 else f"holds {amount(there.size)}"
+    takes = f", which takes {seconds(there.least, there.most)}" if there.least is not None and there.most else ""
+    return f"it {holds}{takes}"
 
 
 def _few(things: Sequence[str]) -> str:

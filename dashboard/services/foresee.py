@@ -2,18 +2,22 @@
 
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from dashboard.core.errors import BadDatabaseUrl, EnvironmentFault, MissingVariable
 from dashboard.core.facts import names_of, sharpened, tables_of
 from dashboard.core.foresight import Foresight
 from dashboard.core.matrix import Look
+from dashboard.core.plan import Plan
 from dashboard.core.probes import probes_of
 from dashboard.postgres import probes
 from dashboard.postgres.probes import BUDGET
 
 FRESH = 30.0  # seconds that an answer is shown for; rows come and go
 QUICK = 3.0  # seconds for all questions while somebody waits for a page
+SOON = 2.0  # seconds for what other environments say, beside the one that is asked for
 _KEPT = 100  # answers
 
 
@@ -59,6 +63,17 @@ class Foresights:
             seen = foresee(look, self.size_limit, QUICK)
             self._keep(key, seen)
             return seen
+
+    def plans(self, looks: Sequence[Look]) -> dict[str, Plan]:
+        """The plans of other environments with what their catalogs add; whoever does not answer soon is left out."""
+        if not looks:
+            return {}
+        pool = ThreadPoolExecutor(len(looks), thread_name_prefix="foresee")
+        asked = [pool.submit(self.of, look) for look in looks]
+        done, _ = wait(asked, timeout=SOON)
+        pool.shutdown(wait=False)
+        seen = [one.result() for one in asked if one in done]
+        return {one.environment: one.plan for one in seen if one and one.plan}
 
     def _keep(self, key: tuple[str, str], seen: Foresight) -> None:
         while len(self._kept) >= _KEPT:

@@ -1,10 +1,12 @@
 """What the rows and the catalog say of a plan, as the environment's page shows it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from dashboard.core.facts import beside
 from dashboard.core.foresight import Answer, Foresight, Outcome, is_failing
 from dashboard.core.matrix import Look
-from dashboard.core.plan import Plan
+from dashboard.core.plan import Plan, Step
 from dashboard.core.safety.finding import RiskClass
 from dashboard.core.words import count
 from dashboard.services.foresee import FRESH
@@ -25,7 +27,23 @@ _FIRST = (RiskClass.WILL_FAIL, RiskClass.DESTRUCTIVE, RiskClass.OPAQUE, RiskClas
 
 def foresight_of(look: Look, *, pressed: bool = False) -> Foresight | None:
     """What the environment says; None where nothing is pending, or nobody answers. pressed: it decides something."""
-    return current.services().foresights.of(look, NOW if pressed else FRESH)
+    seen = current.services().foresights.of(look, NOW if pressed else FRESH)
+    if pressed or seen is None or seen.plan is None or not any(map(_waits, seen.plan.steps)):
+        return seen
+    others = current.services().foresights.plans(_with_the_same(seen.plan))
+    return replace(seen, plan=beside(seen.plan, others))
+
+
+def _waits(step: Step) -> bool:
+    return any(one.here and one.here.stops for one in step.findings)
+
+
+def _with_the_same(plan: Plan) -> list[Look]:
+    """Other environments where one of those files waits too, as last seen."""
+    files = {step.migration.filename for step in plan.steps if _waits(step)}
+    names = [one.name for one in current.services().settings.environments if one.name != plan.environment]
+    looks = [current.services().compare.last_look(name) for name in names if current.may_look(name)]
+    return [one for one in looks if one.plan and files & {step.migration.filename for step in one.plan.steps}]
 
 
 def answers_of(seen: Foresight | None, filename: str) -> tuple[AnswerView, ...]:

@@ -1,5 +1,7 @@
 """What the rows and the catalog say of a plan, on the environment's page: accidents are predicted, and stop the button."""
 
+import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import psycopg
 import pytest
 
 from dashboard.bootstrap import Services
+from dashboard.core.foresight import Foresight
+from dashboard.core.matrix import Look
 from dashboard.core.safety.finding import Source
 from dashboard.services import foresee
 from tests.cast import Cast, words
@@ -36,8 +40,8 @@ def pending(services: Services, folder_path: Path, write: Write) -> Pending:
     return put
 
 
-def do(services: Services, text: str) -> None:
-    url = services.settings.environment("staging").url
+def do(services: Services, text: str, name: str = "staging") -> None:
+    url = services.settings.environment(name).url
     assert url
     with psycopg.connect(url.reveal(), autocommit=True) as connection:
         connection.execute(text.encode())
@@ -148,3 +152,39 @@ def test_what_the_catalog_rules_out_is_on_top_once_and_stops_the_button(pending:
     assert f"already-there {Source.CATALOG}" in words(page)
     pending("CREATE TABLE more (id int);\nALTER TABLE users ADD COLUMN IF NOT EXISTS email text;")
     assert "Will fail on staging" not in words(cast.operator.get(STAGING))
+
+
+def test_the_same_file_is_told_of_another_environment_with_another_size(
+    pending: Pending, cast: Cast, services: Services
+) -> None:
+    more = "INSERT INTO users (id, name) SELECT n, repeat('x', 99) FROM generate_series(9, 9999) AS n"
+    do(services, f"{ROWS}; {more}", "production")
+    pending("CREATE INDEX by_name ON users (name);")
+    services.compare.live()
+    page = words(cast.operator.get(STAGING))
+    assert re.search(
+        r"public\.users holds \d+ kB here; that takes under a second, roughly; on production it holds 1\.\d MB", page
+    )
+    assert "on staging it holds" in words(cast.operator.get("/environments/production"))
+
+
+def test_an_environment_that_does_not_answer_leaves_the_page_as_it_is(
+    pending: Pending, cast: Cast, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(services, ROWS, "production")
+    pending("CREATE INDEX by_name ON users (name);")
+    services.compare.live()
+    asked = foresee.Foresights.of
+
+    def slow(self: foresee.Foresights, look: Look, *more: float) -> Foresight | None:
+        if look.environment.name != "staging":
+            late.wait(5)
+        return asked(self, look, *more)
+
+    late = threading.Event()
+    monkeypatch.setattr(foresee, "SOON", 0.05)
+    monkeypatch.setattr(foresee.Foresights, "of", slow)
+    page = words(cast.operator.get(STAGING))
+    late.set()
+    assert "public.users holds" in page
+    assert "on production" not in page

@@ -42,6 +42,7 @@ class Here:
     stops: whom the lock makes wait: `writes`, `reads and writes`; empty where the rule does not say.
     least, most: seconds that the work may take; None where it does not grow with the table.
     takes: what a CASCADE takes along.
+    elsewhere: the same of other environments where the file is pending too, by their names.
 
     """
 
@@ -52,6 +53,7 @@ class Here:
     least: float | None = None
     most: float | None = None
     takes: tuple[str, ...] = ()
+    elsewhere: "tuple[tuple[str, Here], ...]" = ()
 
     @property
     def is_brief(self) -> bool:
