@@ -5,6 +5,7 @@ from dashboard.core.tree import Node, find
 
 _ANYTHING = frozenset({"DoStmt", "CallStmt", "ExecuteStmt", "CreateExtensionStmt", "DropOwnedStmt"}) | {
     "AlterExtensionStmt",
+    "ExplainStmt",  # with ANALYZE it executes
     "ImportForeignSchemaStmt",
     "CreateEventTrigStmt",
 }

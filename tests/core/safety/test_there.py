@@ -211,6 +211,7 @@ PASSING = [
     "DROP VIEW cheapest; DROP VIEW cheap; DROP TABLE parts, things",
     "CREATE TABLE fresh (a int); ALTER TABLE fresh ADD COLUMN b int; CREATE INDEX ON fresh (b)",
     "SELECT 1 AS a INTO fresh; ALTER TABLE fresh ADD COLUMN b int",
+    "EXPLAIN ANALYZE CREATE TABLE fresh AS SELECT 1 AS a; ALTER TABLE fresh ADD COLUMN b int",
     "ALTER TABLE IF EXISTS userz ADD COLUMN a int",
     "ALTER TABLE users DROP COLUMN IF EXISTS mail",
     "CREATE OR REPLACE VIEW cheap AS SELECT id FROM things WHERE price < 2",
