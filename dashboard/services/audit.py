@@ -27,7 +27,7 @@ class Audit:
 
     def __init__(self, home: Home, environments: Sequence[str] = ()) -> None:
         self._home, self._environments = home, environments
-        self._strangers: deque[float] = deque()
+        self._strangers: deque[tuple[float, str]] = deque()  # when, and the address of those that count once
         self._shown: set[tuple[str, str, str]] = set()
 
     def write(self, report: Report) -> None:
@@ -42,16 +42,23 @@ class Audit:
         except RungError as fault:
             _log.warning("not in the audit", extra={"deed": report.deed.value, "reason": str(fault)})
 
-    def note_stranger(self, report: Report) -> None:
-        """Of somebody whom nobody knows: so many a minute, or anybody could fill the audit. The log has the others."""
-        now = time.monotonic()
-        while self._strangers and self._strangers[0] < now - 60:
+    def note_stranger(self, report: Report, *, once: bool = False) -> None:
+        """Of somebody whom nobody knows: so many a minute, or anybody could fill the audit. The log has the others.
+
+        `once`: for what programs repeat without end; one a minute from each address, so that others find room.
+        """
+        now, address = time.monotonic(), report.source.address if once else ""
+        while self._strangers and self._strangers[0][0] < now - 60:
             self._strangers.popleft()
-        if len(self._strangers) < STRANGERS:
-            self._strangers.append(now)
+        again = once and any(address == other for _, other in self._strangers)
+        if len(self._strangers) < STRANGERS and not again:
+            self._strangers.append((now, address))
             self.note(report)
         else:
-            _log.warning("not in the audit", extra={"deed": report.deed.value, "reason": "too many strangers"})
+            why = "once a minute is enough" if again else "too many strangers"
+            _log.warning(
+                "not in the audit", extra={"deed": report.deed.value, "reason": why, "address": report.source.address}
+            )
 
     def plan_shown(self, source: Source, plan: Plan) -> None:
         """Once for each person, environment and content of the plan; cheap from the second time on."""

@@ -27,7 +27,7 @@ from dashboard.core.errors import (
     Unreachable,
 )
 from dashboard.web import current
-from dashboard.web.bearer import is_api
+from dashboard.web.bearer import NoToken, is_api
 from dashboard.web.pages import ErrorPage, Frame, Link
 from dashboard.web.security import CrossSite, is_fragment
 
@@ -67,6 +67,9 @@ def _of_http(problem: HTTPException) -> AnyResponse:
     code = problem.code or 500
     if isinstance(problem, CrossSite):
         _remember_cross_site(problem)
+    elif isinstance(problem, NoToken) and problem.offered:
+        why = f"{problem.offered}: not known, expired or revoked"
+        current.services().audit.note_stranger(_refusal(NOBODY, why), once=True)
     elif code == 403:
         _remember_refusal(problem.description or "")
     own_words = problem.description if type(problem).__module__.startswith("dashboard.") else None
@@ -97,6 +100,8 @@ def _of_ours(problem: RungError) -> AnyResponse:
             return _page(code, "Your account has no role yet, so there is nothing to see.", NO_ROLE)
         return _page(code, f"{problem}.".replace("..", "."), f"{able[0].upper()}{able[1:]} may. {problem.advice}")
     if code == 404:  # the page that is missing
+        if request.method == "POST":  # what somebody may not look at reads like this, too
+            _remember_refusal(str(problem))
         return _page(code, str(problem))
     return _page(code, str(problem), problem.advice, _heading(problem))
 

@@ -12,6 +12,7 @@ from flask import Flask
 from dashboard.bootstrap import Services, build
 from dashboard.core.audit import AuditFilter, Deed
 from dashboard.core.run import Actor, ActorKind, Door, Order
+from dashboard.services.audit import STRANGERS
 from dashboard.web import create_app
 from tests.cast import Cast, words
 from tests.conftest import Write
@@ -156,6 +157,34 @@ def test_a_form_from_another_site_keeps_no_session_awake(
     before = in_home.execute("SELECT array_agg(seen_at ORDER BY token_hash) FROM home.session").fetchone()
     cast.operator.client.post("/environments/staging/apply", headers={"Sec-Fetch-Site": "cross-site"})
     assert in_home.execute("SELECT array_agg(seen_at ORDER BY token_hash) FROM home.session").fetchone() == before
+
+
+def test_a_token_that_is_not_taken_is_told_once_a_minute_for_each_address_and_by_its_id_alone(
+    app: Flask, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    revoked = services.tokens.add("ci", ["read"], "a test")
+    services.tokens.revoke(revoked.id)
+
+    def ask(header: str, address: str) -> None:
+        how = {"headers": {"Authorization": header}, "environ_base": {"REMOTE_ADDR": address}}
+        assert app.test_client().get("/api/v1/status", **how).status_code == 401
+
+    assert app.test_client().get("/api/v1/status").status_code == 401  # nothing was tried
+    for _ in range(3):
+        ask(f"Bearer {revoked.token}", "192.0.2.1")
+    ask("Bearer made-up", "192.0.2.2")
+    ask(f"Basic {revoked.token}", "192.0.2.3")
+    called = f"token {revoked.id}", "what is no token of ours", f"token {revoked.id}"
+    asked = ("", "GET /api/v1/status", "refused")
+    assert refused(services) == [
+        ("nobody", f"192.0.2.{number}", *asked, f"{name}: not known, expired or revoked")
+        for number, name in enumerate(called, 1)
+    ]
+    left_out = [vars(one)["address"] for one in caplog.records if one.message == "not in the audit"]
+    assert left_out == ["192.0.2.1"] * 2
+    for number in range(40):
+        ask("Bearer made-up", f"198.51.100.{number}")
+    assert len(refused(services)) == STRANGERS
 
 
 def test_strangers_cannot_fill_the_audit(

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.access import Role
+from dashboard.core.audit import AuditFilter, Deed
 from dashboard.core.environment import Secret
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.settings import Settings
@@ -229,3 +230,51 @@ def test_every_kind_of_error_carries_them_too(walk: Walk, settings: Settings) ->
     for status, answer in answers:
         assert answer.status_code == status, answer.request
         check(answer, answer.request)
+
+
+# --- somebody of another environment ---
+
+NEVER_THERE = {"history.check"}  # a viewer may ask whether the record is whole
+
+
+def tries(walk: Walk, digest: str) -> Iterator[tuple[Rule, str, dict[str, str]]]:
+    """Everything that can be asked of production, as its own forms would ask it."""
+    form = {"digest": digest, "mode": "all", "confirm": "production", "reason": "because"}
+    decision = {"filename": "005_create_tasks.sql", "decision": "drop and retry", "shown": "0" * 64}
+    for rule, path in walk.rules():
+        if "POST" in (rule.methods or ()) and rule.arguments & {"name", "run_id"} and rule.endpoint not in NEVER_THERE:
+            yield rule, path, form | decision
+
+
+def test_an_operator_of_staging_does_nothing_to_production_by_any_door(
+    walk: Walk, services: Services, everything: Any
+) -> None:
+    digest = services.compare.look("production").plan.digest  # type: ignore[union-attr]  # it is reachable
+    order = Order(Actor(ActorKind.AGENT, "ci", Door.API), expected_digest=digest)
+    walk.values |= {"name": "production", "run_id": services.runs.ask("production", order).run_id}
+    services.accounts.set_role(EMAILS[Role.OPERATOR], Role.VIEWER)
+    services.accounts.set_role(EMAILS[Role.OPERATOR], Role.OPERATOR, "staging")
+    csrf, operator = walk.cast.operator.token(), walk.cast.operator.client
+    lends = {"ci-read": ["read", "force:staging"], "ci-blind": ["force:staging"]}
+    programs = {name: services.tokens.add(name, scopes, "a test") for name, scopes in lends.items()}
+    before, asked = everything(), []
+    for rule, path, form in tries(walk, digest):
+        if path.startswith("/api/"):
+            body = {"digest": digest} if path.endswith("/apply") else None
+            for name, made in programs.items():
+                headers = {"Authorization": f"Bearer {made.token}"}
+                answer = walk.app.test_client().post(path, json=body, headers=headers)
+                assert answer.status_code == (403 if name == "ci-read" else 404), (rule, name)
+                asked.append((f"{name} (token {made.id})", f"POST {path}"))
+        else:
+            assert operator.post(path, data=form | {"csrf": csrf}).status_code == 403, rule
+            asked.append((EMAILS[Role.OPERATOR], f"POST {path}"))
+    assert {path.rpartition("/")[2] for _, path in asked} == {"apply", "resolve", "rehearse", "stop"}
+    refused = services.audit.page(AuditFilter(deed=Deed.REFUSED), limit=50).rows
+    assert [(row.who, row.subject) for row in reversed(refused)] == asked
+    assert {(row.deed, row.outcome) for row in refused} == {("refused", "refused")}
+    assert all(row.environment == "production" or walk.values["run_id"] in row.subject for row in refused)
+    after = everything()
+    for one in (*before, *after):
+        one.pop("home.audit", None)
+    assert after == before
