@@ -1,7 +1,7 @@
 """Many plans become a matrix: migrations down, environments across, one state per cell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dashboard.core.environment import Environment
@@ -87,6 +87,15 @@ def make_matrix(looks: Sequence[Look]) -> Matrix:
         columns=tuple(_column(look) for look in looks),
         rows=tuple(Row(name, tuple(column.get(name) for column in cells)) for name in names),
     )
+
+
+def with_moments(matrix: Matrix, looks: Sequence[Look]) -> Matrix:
+    """The same matrix of environments that said it once more, later."""
+    columns = (
+        replace(column, taken_at=look.picture.taken_at if look.picture else None)
+        for column, look in zip(matrix.columns, looks, strict=True)
+    )
+    return replace(matrix, columns=tuple(columns))
 
 
 def _column(look: Look) -> Column:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -189,6 +189,11 @@ class NotReachable:
     @property
     def word(self) -> str:
         return "not usable" if self.answered else "not reachable"
+
+
+def says_the_same(one: Picture, other: Picture) -> bool:
+    """All but the moment."""
+    return one is other or replace(one, taken_at=other.taken_at) == other
 
 
 def picture_to_json(picture: Picture) -> dict[str, Any]:

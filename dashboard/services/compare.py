@@ -10,9 +10,9 @@ from functools import partial
 
 from dashboard.core.environment import Environment
 from dashboard.core.errors import EnvironmentFault, NoHome, RungError, UnknownEnvironment
-from dashboard.core.matrix import Look, Matrix, make_matrix
+from dashboard.core.matrix import Look, Matrix, make_matrix, with_moments
 from dashboard.core.migration import Folder, Migration
-from dashboard.core.picture import NotReachable, Picture
+from dashboard.core.picture import NotReachable, Picture, says_the_same
 from dashboard.core.plan import Plan, make_plan
 from dashboard.core.safety.finding import Reviewed
 from dashboard.postgres import history
@@ -54,11 +54,13 @@ class Compare:
     def last_known(self) -> Matrix:
         """What home remembers; never asks an environment. Raises NoHome, Unreachable (of home), NoFolder."""
         looks = tuple(self._last_looks(list(self._environments)))
-        if (
-            self._matrix is None or self._matrix[0] != looks
-        ):  # plans and pictures are the same objects until they change
-            self._matrix = (looks, make_matrix(looks))
-        return self._matrix[1]
+        known = self._matrix
+        if known is None or not all(map(_shows_the_same, known[0], looks)):
+            known = (looks, make_matrix(looks))
+        elif known[0] != looks:
+            known = (looks, with_moments(known[1], looks))
+        self._matrix = known
+        return known[1]
 
     def refresh(self, max_age: float) -> bool:
         """Ask again those environments that nobody asked within `max_age` seconds; whether there were any.
@@ -153,7 +155,14 @@ class Compare:
                     found = pictures.load(connection, name)
                     if found:
                         self._pictures[name] = found
+                self._heard_again(name, known.taken_at)
         return [self._last_look(name, stored.get(name), folder) for name in names]
+
+    def _heard_again(self, name: str, taken_at: datetime | None) -> None:
+        """It said later what it had said before."""
+        version, picture = self._pictures.get(name, (0, None))
+        if picture and taken_at and picture.taken_at != taken_at:
+            self._pictures[name] = version, replace(picture, taken_at=taken_at)
 
     def _last_look(self, name: str, stored: pictures.Stored | None, folder: Folder) -> Look:
         environment = self._environments[name]
@@ -186,6 +195,11 @@ class Compare:
         return self._home
 
 
+def _shows_the_same(before: Look, look: Look) -> bool:
+    """All but when it was seen: a plan is the same object for as long as folder and environment say the same."""
+    return before.plan is look.plan and before.not_reachable == look.not_reachable
+
+
 def _answer_of(name: str, future: "Future[Answer]") -> Answer:
     if not future.done():
         return NotReachable(name, f"it did not answer within {PATIENCE:.0f} s", "Look what keeps its server busy.")
@@ -211,9 +225,11 @@ class _Plans:
 
     def plan(self, environment: Environment, folder: Folder, picture: Picture) -> Plan:
         made = self._made.get(environment.name)
-        if made is None or made.picture is not picture or made.folder != folder:
+        if made is None or made.folder != folder or not says_the_same(made.picture, picture):
             made = _Made(picture, folder, make_plan(environment, folder, picture, self._review))
             self._made[environment.name] = made
+        elif made.picture is not picture:  # the newest object, which is quickly seen to be the same next time
+            self._made[environment.name] = replace(made, picture=picture)
         return made.plan
 
     def _review(self, batch: Sequence[Migration]) -> tuple[Reviewed, ...]:

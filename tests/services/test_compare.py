@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def compare(environments: tuple[Environment, ...], reader: FolderReader, home: H
     applied(environments[0], "001_t1.sql", "002_t2.sql", "003_t3.sql")
     applied(environments[1], "001_t1.sql")
     return Compare(environments, reader.read, home)
+
+
+def moments(matrix: Matrix) -> dict[str, datetime]:
+    """When each environment was seen last."""
+    return {column.environment.name: column.taken_at for column in matrix.columns if column.taken_at}
 
 
 def dead(environment: Environment) -> Environment:
@@ -239,10 +245,37 @@ def test_many_viewers_cause_one_look(
 def test_only_what_is_older_is_asked_again(compare: Compare, in_home: psycopg.Connection[Any]) -> None:
     compare.refresh(5)
     in_home.execute("UPDATE home.picture SET asked_at = asked_at - interval '1 minute' WHERE environment = 'staging'")
-    before = dict(in_home.execute("SELECT environment, version FROM home.picture").fetchall())
+    before = moments(compare.last_known())
     assert compare.refresh(30)
-    after = dict(in_home.execute("SELECT environment, version FROM home.picture").fetchall())
-    assert after == before | {"staging": before["staging"] + 1}
+    after = moments(compare.last_known())
+    assert [name for name in after if after[name] != before[name]] == ["staging"]
+
+
+def test_who_says_the_same_again_was_heard_and_is_not_planned_or_kept_anew(
+    compare: Compare, environments: tuple[Environment, ...], home: Home, reader: FolderReader
+) -> None:
+    compare.live()
+    reading = Compare(environments, reader.read, home)  # another process
+    first, plan = reading.last_known(), reading.last_look("staging").plan
+    compare.live()
+    again = reading.last_known()
+    assert all(later > sooner for later, sooner in zip(moments(again).values(), moments(first).values(), strict=True))
+    assert again.rows is first.rows
+    assert reading.last_look("staging").plan is plan
+    applied(environments[2], "001_t1.sql")
+    compare.live()
+    assert heads(reading.last_known()) == ["up to date", "2 behind", "2 behind"]
+    assert reading.last_look("staging").plan is plan, "only production said something else"
+
+
+def test_pictures_of_an_earlier_version_tell_their_own_moment(
+    compare: Compare, in_home: psycopg.Connection[Any]
+) -> None:
+    before = moments(compare.live())
+    in_home.execute("UPDATE home.picture SET taken_at = NULL, said = NULL")
+    assert moments(compare.last_known()) == before
+    assert compare.refresh(0)
+    assert all(moment > before[name] for name, moment in moments(compare.last_known()).items())
 
 
 def test_a_question_that_died_is_asked_again_after_a_while(compare: Compare, in_home: psycopg.Connection[Any]) -> None:

@@ -1,11 +1,12 @@
 """Pictures: what every environment said last, and since when it says nothing."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from psycopg.rows import class_row
-from psycopg.types.json import Json
 
 from dashboard.core.picture import NotReachable, Picture, picture_from_json, picture_to_json
 from dashboard.postgres.connect import Connection
@@ -13,10 +14,18 @@ from dashboard.postgres.connect import Connection
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What home has of one environment, without the picture. `version`: 0 where there is none yet."""
+    """What home has of one environment, without the picture.
+
+    Attributes
+    ----------
+    version: 0 where there is no picture yet; the same as long as the environment says the same.
+    taken_at: when it said so last; None: see the picture.
+
+    """
 
     environment: str
     version: int
+    taken_at: datetime | None
     not_reachable_since: datetime | None
     reason: str | None
     advice: str | None
@@ -58,15 +67,27 @@ def claim(home: Connection, environments: Sequence[str], max_age: float) -> dict
 
 
 def keep(home: Connection, picture: Picture, asked_at: datetime) -> None:
-    """Remember an answer, unless a later question was answered before."""
+    """Remember an answer, unless a later question was answered before.
+
+    An environment says the same for days, and is asked every few seconds: then only the moment is written.
+    """
+    shown = picture_to_json(picture)
     home.execute(
         """
         UPDATE home.picture
-           SET picture = %(picture)s, version = version + 1, answered_at = %(asked_at)s,
+           SET picture = CASE WHEN said = %(said)s THEN picture ELSE %(picture)s END,
+               version = CASE WHEN said = %(said)s THEN version ELSE version + 1 END,
+               said = %(said)s, taken_at = %(taken_at)s, answered_at = %(asked_at)s,
                not_reachable_since = NULL, reason = NULL, advice = NULL
          WHERE environment = %(name)s AND (answered_at <= %(asked_at)s) IS NOT FALSE
         """,
-        {"name": picture.environment, "picture": Json(picture_to_json(picture)), "asked_at": asked_at},
+        {
+            "name": picture.environment,
+            "picture": json.dumps(shown),
+            "said": hashlib.sha256(json.dumps(shown | {"taken_at": None}).encode()).hexdigest(),
+            "taken_at": picture.taken_at,
+            "asked_at": asked_at,
+        },
     )
 
 
@@ -93,7 +114,7 @@ def stored(home: Connection, environments: Sequence[str]) -> dict[str, Stored]:
     """What there is of each, by name."""
     with home.cursor(row_factory=class_row(Stored)) as cursor:
         cursor.execute(
-            "SELECT environment, version, not_reachable_since, reason, advice, answered FROM home.picture"
+            "SELECT environment, version, taken_at, not_reachable_since, reason, advice, answered FROM home.picture"
             " WHERE environment = ANY (%s)",
             (list(environments),),
             prepare=True,
