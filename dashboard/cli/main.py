@@ -37,6 +37,7 @@ _COMMANDS = {
     "demo": "Try it with nothing installed.",
 }
 
+_NO_PASSWORD = "There is a word too many. A password is read with --password-stdin, never from the arguments."  # noqa: S105  # a sentence
 _AGAIN = "Whatever was running is rolled back, or shown as unfinished; the next run reads the ledger first."
 _USAGE = {"error": "Usage", "message": "", "advice": None, "exit_code": USAGE}  # the form of every error's document
 
@@ -82,9 +83,10 @@ def rung(words: list[str] | None = None) -> int:
     try:
         code: Any = group.main(words, prog_name="rung", standalone_mode=False)
     except click.ClickException as wrong:
+        said = _without_secrets(wrong)
         if _wants_json(sys.argv[1:] if words is None else words):
-            say_json(_USAGE | {"message": wrong.format_message(), "exit_code": wrong.exit_code})
-        wrong.show()
+            say_json(_USAGE | {"message": said.format_message(), "exit_code": wrong.exit_code})
+        said.show()
         return wrong.exit_code
     except click.Abort:
         return 128 + signal.SIGINT
@@ -102,6 +104,15 @@ def rung(words: list[str] | None = None) -> int:
         complain(f"rung: the system: no memory left\nWhat to do: Give the process more of it (ulimit -v). {_AGAIN}")
         return FAILED
     return code if isinstance(code, int) else 0
+
+
+def _without_secrets(wrong: click.ClickException) -> click.ClickException:
+    """A word too many, where a password may be given, may be one."""
+    context = wrong.ctx if isinstance(wrong, click.UsageError) else None
+    takes_one = context and any(one.name == "password_stdin" for one in context.command.params)
+    if takes_one and wrong.message.startswith("Got unexpected extra argument"):
+        return click.UsageError(_NO_PASSWORD, context)
+    return wrong
 
 
 def _wants_json(words: list[str]) -> bool:

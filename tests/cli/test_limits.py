@@ -18,6 +18,7 @@ _SERVE = (
     "door = Door('127.0.0.1', free_port('127.0.0.1'), 4)\n"
     "sys.exit(supervise(door, os.environ, lambda: print(door.port, flush=True), worker=False))"
 )
+SECRET_KEY = "a key of the tests, long enough to be used"
 FORM = "application/x-www-form-urlencoded"
 MORE = 50 * 1024 * 1024  # bytes of memory that no request may cost
 
@@ -27,7 +28,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[int, int]
     """Port and process of the supervisor."""
     nowhere = "postgresql://rung@127.0.0.1:1/nowhere"
     shell = {"DATABASE_URL": nowhere, "RUNG_HOME_URL": nowhere}
-    shell["RUNG_SECRET_KEY"] = "a key of the tests, long enough to be used"
+    shell["RUNG_SECRET_KEY"] = SECRET_KEY
     folder = tmp_path_factory.mktemp("limits")
     with subprocess.Popen(
         (sys.executable, "-c", _SERVE), cwd=folder, env=os.environ | shell, stdout=subprocess.PIPE, text=True
@@ -72,6 +73,18 @@ def memory(supervisor: int) -> int:
 
 def test_a_request_as_it_should_be_is_answered(pages: tuple[int, int]) -> None:
     assert code(send(pages[0], b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")) == 200
+
+
+def family(process: int) -> "Iterator[int]":
+    yield process
+    for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+        yield from family(int(child))
+
+
+def test_the_list_of_processes_shows_no_secret(pages: tuple[int, int]) -> None:
+    lines = [Path(f"/proc/{one}/cmdline").read_bytes() for one in family(pages[1])]
+    assert sum(b"gunicorn" in line for line in lines) > 1  # the one that watches, and the one that answers
+    assert not [line for line in lines if SECRET_KEY.encode() in line or b"postgresql:" in line]
 
 
 def test_a_password_of_a_megabyte_is_refused_at_once(pages: tuple[int, int]) -> None:

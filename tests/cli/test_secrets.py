@@ -1,9 +1,12 @@
 """No word of a password comes out, whatever goes wrong."""
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import click
 import pytest
 
+from dashboard.cli.main import group
 from tests.cli.conftest import CANARY, Checkout
 
 HALVES = ("c4n4ry", "p4ssw0rd")  # of the canary; what follows breaks an address between them
@@ -113,3 +116,39 @@ def test_an_env_file_that_is_cut_off_is_not_repeated(checkout: Checkout) -> None
     (checkout.folder / ".env").write_text(f"LOCAL_URL='postgresql://app:{CANARY}@127.0.0.1/app\n{CANARY}\n= {CANARY}\n")
     del checkout.variables["LOCAL_URL"]
     nothing_of_it_in(checkout.rung("migrate", code=2).err)
+
+
+# --- arguments, which everybody on the machine can read ---
+
+WORDS = ("password", "secret", "passphrase", "credential", "token", "key", "url", "dsn", "proof")
+HARMLESS = {("token revoke", "token_id"), ("new", "foreign_keys")}  # a token's name, and what a table refers to
+
+
+def commands(command: click.Command, *path: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found
+            yield from commands(found, *path, name)
+    else:
+        yield " ".join(path), command
+
+
+def test_no_command_takes_a_secret_as_an_argument() -> None:
+    taken = {
+        (name, parameter.name)
+        for name, command in commands(group)
+        for parameter in command.params
+        for word in WORDS
+        if word in str(parameter.name) and not getattr(parameter, "is_flag", False)
+    }
+    assert taken == HARMLESS
+
+
+@pytest.mark.parametrize(
+    "words", [("--password", CANARY), (f"--password={CANARY}",), (CANARY,), ("--password-stdin", CANARY)]
+)
+def test_a_password_as_an_argument_is_refused_and_not_repeated(checkout: Checkout, words: tuple[str, ...]) -> None:
+    said = checkout.rung("user", "add", "lead@example.com", *words, code=2)
+    nothing_of_it_in(said.out + said.err)

@@ -4,10 +4,16 @@ import threading
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from dashboard.core.environment import Environment
+from dashboard.core.picture import Picture
+from dashboard.core.plan import make_plan
 from dashboard.core.run import Outcome, Result
+from dashboard.core.safety.review import review
 from dashboard.postgres.ledger import Ledger
+from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
 from tests.oracle import LOG, ORDER, Seen, ask, assert_consistent, folder_of, ledger, noted, three_files
 
@@ -203,6 +209,37 @@ def test_twenty_first_runs_at_once_make_one_ledger(environment: Environment) -> 
 
 def test_names_are_quoted() -> None:
     assert Ledger('a"; drop table x; --').name == '"a""; drop table x; --"."_migrations_applied"'
+
+
+NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=15)
+INJECTION = 'x"; DROP TABLE victim; --'
+
+
+@given(NAMES)
+@example(INJECTION)
+@example("x'; DROP TABLE victim; --")
+@example('"')
+@example("\\")
+@example("%s{}$1")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_server_reads_any_name_as_the_one_name_that_it_is(environment: Environment, name: str) -> None:
+    quoted = Ledger(name).name
+    assert ask(environment, "SELECT parse_ident(%s)", quoted) == [([name, "_migrations_applied"],)]
+
+
+@pytest.mark.parametrize("schema", [INJECTION, "x'; DROP TABLE victim; --", '%s{}$1 "quoted" \\'])
+def test_a_schema_whose_name_is_sql_is_only_a_name(environment: Environment, schema: str) -> None:
+    ask(environment, "CREATE TABLE victim AS SELECT 1 AS id")
+    hostile = replace(environment, ledger_schema=schema)
+    assert run(hostile).outcome is Outcome.APPLIED
+    assert run(hostile).outcome is Outcome.NOTHING
+    taken = take_picture(hostile)
+    assert isinstance(taken, Picture)
+    assert [row.filename for row in taken.ledger] == ["001_log.sql", "002_middle.sql", "003_end.sql"]
+    assert make_plan(hostile, three_files(), taken, review).steps == ()
+    where = "SELECT schemaname FROM pg_tables WHERE tablename = '_migrations_applied'"
+    assert ask(environment, where) == [(schema,)]
+    assert ask(environment, "SELECT id FROM victim") == [(1,)]
 
 
 def test_a_file_that_records_itself_is_told_to_leave_that_out(environment: Environment) -> None:
