@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import Blueprint, Response, current_app, render_template, request, url_for
+from markupsafe import Markup
 
 from dashboard.core.access import Act
 from dashboard.core.matrix import Column, Matrix, Row
@@ -31,6 +32,7 @@ WATCHED = 2.0  # the same, while something runs
 FEW = 4  # environments that fit beside each other on a telephone with their signs
 SEVERAL = 6  # environments that fit beside each other on a desk without scrolling
 KEPT = 8  # drawn bodies, of up to half a megabyte each
+KEPT_COLUMNS = 3  # sets of environments of which single rows are kept
 NAMED = 3  # environments that a sentence can name one by one
 
 
@@ -139,12 +141,31 @@ _bodies: dict[str, str] = {}  # what was drawn lately, by its version
 def _body(scene: Scene, version: str) -> str:
     """A thousand files on three environments take 20 ms to draw, and everybody looks at the same ones."""
     if version not in _bodies:
-        rows = [make_row(row, scene.matrix.columns, scene.now) for row in scene.rows]
-        draw = current_app.jinja_env.get_template("matrix_rows.html").module.rows  # type: ignore[attr-defined]  # a macro
+        body = Markup("").join(_rungs(scene))
         if len(_bodies) >= KEPT:
             _bodies.clear()
-        _bodies[version] = draw(rows)
+        _bodies[version] = body
+        return body
     return _bodies[version]
+
+
+_drawn: dict[tuple[object, ...], dict[str, tuple[Row, str]]] = {}  # single rows, by what their columns have in common
+
+
+def _rungs(scene: Scene) -> Iterator[str]:
+    """Most changes are in a few rows: the others are drawn already."""
+    columns, now = scene.matrix.columns, scene.now
+    common = (now.year, *((c.environment.name, c.taken_at is None, c.not_reachable is None) for c in columns))
+    if common not in _drawn and len(_drawn) >= KEPT_COLUMNS:
+        _drawn.clear()
+    known = _drawn.setdefault(common, {})
+    draw = current_app.jinja_env.get_template("matrix_rows.html").module.rows  # type: ignore[attr-defined]  # a macro
+    for row in scene.rows:
+        before, html = known.get(row.filename, (None, ""))
+        if before != row:
+            html = draw([make_row(row, columns, now)])
+        known[row.filename] = row, html  # the newest object, which is quickly seen to be the same next time
+        yield html
 
 
 # --- in words ---

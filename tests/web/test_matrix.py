@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.access import EVERYWHERE, Role
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.apply import apply
 from dashboard.settings import Settings
-from dashboard.web import create_app
+from dashboard.web import create_app, matrix
 from tests.cast import EMAILS, Cast, words
 from tests.conftest import Write
 from tests.web.conftest import NOWHERE, Applied
@@ -214,3 +215,28 @@ def test_long_names_are_wrapped_never_cut(write: Write, folder_path: Path, cast:
     write(folder_path, name, "SELECT 1;")
     services.compare.live()
     assert name in cast.viewer.read("/")
+
+
+def test_after_a_change_only_the_rows_it_touches_are_drawn(
+    three: tuple[str, ...], cast: Cast, filled: Applied, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(matrix, "_bodies", {})
+    monkeypatch.setattr(matrix, "_drawn", {})
+    monkeypatch.setattr(
+        matrix, "make_row", lambda row, *how, make=matrix.make_row: drawn.append(row.filename) or make(row, *how)
+    )
+    cast.viewer.get("/")
+    assert sorted(drawn) == sorted(three)
+    drawn.clear()
+    filled("staging", "005_create_tasks.sql")
+    services.compare.live()
+    page = cast.viewer.get("/").text
+    assert drawn == ["005_create_tasks.sql"]
+    assert cells(page, "005_create_tasks.sql") == ["applied", "applied", "pending"]
+    monkeypatch.setattr(matrix, "_bodies", {})
+    monkeypatch.setattr(matrix, "_drawn", {})
+    anew = cast.viewer.get("/").text
+    assert (
+        anew.partition("<tbody>")[2].partition("</tbody>")[0] == page.partition("<tbody>")[2].partition("</tbody>")[0]
+    )
