@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.access import Role
+from dashboard.core.errors import Unreachable
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.settings import Settings
 from dashboard.web import create_app
@@ -57,6 +58,10 @@ def broken() -> None:
     raise ZeroDivisionError
 
 
+def away() -> None:
+    raise Unreachable("home", "nothing listens there", "Start it.")
+
+
 def test_axe_would_say_so(page: Page) -> None:
     """Pale words, a button without a name, and links too small to be hit."""
     link = '<a href="/" style="display:block;width:9px;height:9px;overflow:hidden">x</a>'
@@ -88,8 +93,11 @@ def test_axe_finds_nothing_where_people_and_oneself_are_managed(
     page.get_by_role("button", name="Invite").click()
     expect(page.get_by_role("status")).to_contain_text("Give new@example.com this address")
     invited = Axe().run(page, options=OPTIONS).response["violations"]
-    monkeypatch.setattr(services.compare, "last_known", broken)
-    assert looked + invited + found(page, address, "/") == []
+    for fault in (broken, away):
+        monkeypatch.setattr(services.compare, "last_known", fault)
+        looked += found(page, address, "/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rung's own database does not answer")
+    assert looked + invited == []
 
 
 def test_axe_finds_nothing_before_one_is_in(page: Page, address: str, cast: Cast) -> None:
