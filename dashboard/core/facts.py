@@ -83,10 +83,11 @@ def _to_run(steps: Sequence[Step]) -> list[Step]:
     return [step for step in steps if step.action is not Action.ADOPT]
 
 
-def _statement_at(step: Step, line: int) -> Statement | None:
-    """The statement that a finding's line lies in."""
-    before = [one for one in (step.script.statements if step.script else ()) if one.line <= line]
-    return before[-1] if before else None
+def _statement_of(step: Step, finding: Finding) -> Statement | None:
+    """The statement that a finding speaks of: the line alone does not tell, where several stand on it."""
+    before = [one for one in (step.script.statements if step.script else ()) if one.line <= finding.line]
+    same = [one for one in before if one.in_brief == finding.statement]
+    return next(reversed(same or before), None)
 
 
 def _tables(statement: Statement | None) -> Iterator[Table]:
@@ -102,7 +103,7 @@ def _tables(statement: Statement | None) -> Iterator[Table]:
 
 def _sharpened(step: Step, findings: Sequence[Finding], facts: Facts) -> Iterator[Finding]:
     for finding in findings:
-        statement = _statement_at(step, finding.line)
+        statement = _statement_of(step, finding)
         known = (facts.tables.get((table.schema, table.name)) for table in _tables(statement))
         fact = next(filter(None, known), None)
         if finding.rule in _BY_CATALOG and (statement is None or _is_otherwise(step, statement)):

@@ -1,5 +1,6 @@
 """Rules that need the environment's catalog: judged with that of a real server, which has what the examples name."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +196,7 @@ def test_what_cannot_be_dropped_names_all_that_needs_it(sql: str, needs: set[str
 PASSING = [
     "CREATE TEMP TABLE users (a int)",
     "CREATE SCHEMA apart CREATE TABLE users (a int)",
+    "CREATE SCHEMA apart CREATE TABLE users (a int); ALTER SEQUENCE numbers RESTART",
     "DROP VIEW cheapest; DROP VIEW cheap; ALTER TABLE things ALTER price TYPE numeric",
     "DROP VIEW cheapest, cheap",
     "ALTER TABLE users RENAME TO people; CREATE TABLE users (a int)",
@@ -218,7 +220,10 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize("sql", PASSING)
+SINCE_13 = ["ALTER TABLE lines ALTER double DROP EXPRESSION; ALTER TABLE lines ALTER id TYPE bigint"]
+
+
+@pytest.mark.parametrize("sql", [*PASSING, *SINCE_13])
 def test_what_goes_through_is_not_called_failing(sql: str, production: Environment) -> None:
     assert happens(production, sql) == ""
     assert seen(production, sql).failing == ()
@@ -332,3 +337,38 @@ def test_a_column_of_a_domain_is_a_wait_where_the_domain_refuses_values(
     sql = f"ALTER TABLE things ADD COLUMN share {domain}"
     assert rewrites(production, sql)[0] is waits
     assert ("add-column-domain-checked" in rules(production, sql)) is waits
+
+
+# --- at random: what is called failing fails, whatever came before it ---
+
+MIXED = [
+    "ALTER TABLE userz RENAME TO people",
+    "CREATE TABLE userz (mail text, later int)",
+    "ALTER TABLE users RENAME TO userz",
+    "CREATE VIEW userz AS SELECT 1 AS mail",
+    "DROP TABLE parts CASCADE",
+    "DROP POLICY mine ON parts",
+    "DROP TRIGGER noting ON noted",
+    "ALTER TABLE lines DROP COLUMN double",
+    "ALTER TABLE parts RENAME CONSTRAINT positive TO negative",
+    "ALTER INDEX users_age RENAME TO users_old",
+    "DROP INDEX users_age",
+    "CREATE SEQUENCE userz",
+    "ALTER VIEW cheap RENAME TO cheaper",
+    "CREATE TYPE userz AS (a int)",
+    "ALTER TABLE users ADD mail text",
+    "SET LOCAL search_path = pg_temp, public",
+    "CREATE TEMP TABLE userz (mail int)",
+]
+
+
+@pytest.mark.slow
+def test_nothing_is_called_failing_that_goes_through_whatever_came_before(production: Environment) -> None:
+    chance, predicted = random.Random(5), 0  # noqa: S311  # the same every time
+    pool = [*(sql for sql, _ in (*FAILING, *DESTROYING)), *PASSING, *MIXED]
+    for _ in range(400):
+        sql = "; ".join(chance.sample(pool, chance.choice((2, 3, 4))))
+        if seen(production, sql).failing:
+            predicted += 1
+            assert happens(production, sql) != "", sql
+    assert predicted > 200

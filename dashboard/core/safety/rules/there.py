@@ -131,7 +131,8 @@ def _depended(node: Node, batch: Batch) -> Iterator[Remark]:
 def _needs(alter: Node, name: str, kinds: set[str], batch: Batch) -> list[Need]:
     fact = batch.fact(path_of(alter.relation))
     known = fact.needs if fact and batch.column(alter.relation, name) else ()
-    return [one for one in known if one.column == name and one.kind in kinds and batch.is_untouched(one.name, one.of)]
+    asked = (one for one in known if one.column == name and one.kind in kinds and batch.is_untouched(one.name, one.of))
+    return [one for one in asked if one.kind != "generated" or batch.column(alter.relation, one.name)]
 
 
 def _drop(drop: Node, batch: Batch) -> Iterator[Remark]:
