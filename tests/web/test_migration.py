@@ -135,4 +135,5 @@ def test_what_happened_to_it_is_listed(
     page = cast.viewer.get("/migrations/002_create_teams.sql")
     assert "by srv-42" in words(page)
     assert f'href="/runs/{run_id}"' in page.text
+    assert f'href="/runs/{run_id}/print"' in page.text
     assert "srv-42 deploy" in words(page)
