@@ -205,6 +205,8 @@ def _problem(code: int, text: str, advice: str, reference: str | None) -> Respon
 
 
 def _way(code: int, *, signed_in: bool) -> Link:
+    if code == 413:  # it was not read, so nobody was asked who they are
+        return Link("To the ladder", url_for("matrix.show"))
     if not signed_in:
         return Link("Sign in", url_for("signin.show"))
     if not current.visitor().sees_anything:

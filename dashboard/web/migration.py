@@ -100,7 +100,7 @@ def _stand(look: Look, entry: Entry | None) -> Stand:
     facts = [f"by {applied.actor}"] if applied and applied.actor else []
     facts += [f"took {span(applied.seconds)}"] if applied and applied.seconds is not None else []
     gone = look.not_reachable
-    note = entry.note if entry else ""
+    note = entry.note.replace("applied by", "by") if entry else ""  # the sign says that it is applied
     return Stand(
         anchor=f"in-{look.environment.name}",
         environment=look.environment.name,

@@ -91,6 +91,13 @@ def test_a_stranger_reads_an_error_page_without_a_menu(bare: Flask) -> None:
     assert 'href="/sign-in"' in answer.text
 
 
+def test_who_sends_too_much_is_not_taken_for_signed_out(cast: Cast) -> None:
+    answer = cast.viewer.client.post("/sign-out", data={"csrf": "x" * 1_000_000})
+    assert answer.status_code == 413
+    assert "To the ladder" in words(answer)
+    assert "Sign in" not in words(answer)
+
+
 def test_an_address_with_markup_is_not_repeated(bare: Flask) -> None:
     assert "<img" not in bare.test_client().get("/<img src=x>").text
 
