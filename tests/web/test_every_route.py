@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -22,6 +22,9 @@ from dashboard.settings import Settings
 from dashboard.web import create_app, security
 from tests.cast import EMAILS, Cast
 from tests.web.test_security import POLICY
+
+if TYPE_CHECKING:  # heavy, and needed by one test
+    from playwright.sync_api import Browser
 
 READING, OTHERS = ("GET", "HEAD"), ("PUT", "DELETE", "PATCH")
 BROKEN = ("/broken", "/api/broken")
@@ -71,7 +74,7 @@ def app(app: Flask) -> Flask:
         raise ZeroDivisionError
 
     app.add_url_rule("/broken", view_func=security.open_to_all(fail))
-    app.add_url_rule("/api/broken", "api.broken", security.open_to_all(fail))
+    app.add_url_rule("/api/broken", "broken_for_programs", security.open_to_all(fail))
     return app
 
 
@@ -278,3 +281,43 @@ def test_an_operator_of_staging_does_nothing_to_production_by_any_door(
     for one in (*before, *after):
         one.pop("home.audit", None)
     assert after == before
+
+
+# --- other hosts ---
+
+
+def html_pages(walk: Walk) -> dict[str, str]:
+    """Path -> text of every page that an admin can open."""
+    asked = {path: walk.ask(path, "GET") for rule, path in walk.rules() if "GET" in (rule.methods or ())}
+    return {path: one.text for path, one in asked.items() if one.mimetype == "text/html" and one.status_code == 200}
+
+
+def test_no_page_and_no_file_of_it_names_another_host_to_load_from(walk: Walk) -> None:
+    pages = html_pages(walk)
+    assert len(pages) > 12
+    for path, text in pages.items():
+        loaded = re.findall(r'(?:\s(?:src|srcset|action|formaction|poster|data|ping)|<link[^>]*\shref)="([^"]*)"', text)
+        assert len(loaded) > 3 or path.startswith("/fragments/"), path
+        assert not [one for one in loaded if not re.match(r"/(?!/)|#|$", one)], path
+        assert not re.search(r"<base|<iframe|http-equiv|preconnect|prefetch", text), path
+    for asset in {one for text in pages.values() for one in re.findall(r'"(/static/[^"]+)"', text)}:
+        text = walk.cast.admin.get(asset).text.replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"@import|url\(\s*['\"]?(?!['\"]?(?:/static/|data:|#))|https?://", text), asset
+
+
+@pytest.mark.slow  # a Chromium, and all pages in it
+def test_a_browser_that_opens_every_page_asks_no_other_host(walk: Walk, address: str, browser: "Browser") -> None:
+    asked: list[str] = []
+    cookie = walk.cast.admin.client.get_cookie("rung")
+    assert cookie
+    context = browser.new_context()
+    context.add_cookies([{"name": "rung", "value": cookie.value, "url": address}])
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    try:
+        for path in html_pages(walk):
+            page.goto(address + path)
+    finally:
+        context.close()
+    assert len(asked) > 20
+    assert not [url for url in asked if not url.startswith(f"{address}/")]
