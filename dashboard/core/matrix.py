@@ -37,7 +37,7 @@ class Column:
     ----------
     headline: "up to date", "3 behind", "not reachable", "not usable".
     stops: why nothing may run there, see `Plan`.
-    failed: files whose last attempt failed, or stopped half-way.
+    failed: files whose last attempt failed, or stopped half-way. unfinished: how many of them the latter.
 
     """
 
@@ -53,6 +53,7 @@ class Column:
     not_reachable: NotReachable | None
     stops: tuple[str, ...] = ()
     failed: int = 0
+    unfinished: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ def _column(look: Look) -> Column:
         not_reachable=look.not_reachable,
         stops=look.plan.stops if look.plan and not look.not_reachable else (),
         failed=sum(entry.state in (State.FAILED, State.UNFINISHED) for entry in entries),
+        unfinished=sum(entry.state is State.UNFINISHED for entry in entries),
     )
 
 

@@ -116,6 +116,7 @@ def make_page(scene: Scene, frame: Frame, version: str) -> MatrixPage:
         search_href=url_for("matrix.show"),
         density="few" if len(columns) <= FEW else "several" if len(columns) <= SEVERAL else "many",
         legend=_legend(scene.rows),
+        searchable=bool(matrix.rows or scene.search or scene.only),
         empty=None if scene.rows else _empty(matrix, scene.search, only=scene.only),
     )
 
@@ -237,7 +238,12 @@ def _empty(matrix: Matrix, search: str, *, only: bool) -> Empty:
 
 def make_head(column: Column, now: datetime, *, running: bool = False) -> Head:
     gone = column.not_reachable
-    counted = ((column.failed, "failed"), (column.blocked, "blocked"), (column.edited, "edited"))
+    counted = (
+        (column.failed - column.unfinished, "failed"),
+        (column.unfinished, "unfinished"),
+        (column.blocked, "blocked"),
+        (column.edited, "edited"),
+    )
     facts = [f"PostgreSQL {column.server_version}"] if column.server_version else []
     facts += [f"{number} {word}" for number, word in counted if number]
     facts += ["nothing may run"] if column.stops else []

@@ -120,7 +120,15 @@ class MatrixRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MatrixPage:
-    """The ladder. `body`: its rows, drawn already by `matrix_rows.html`; `density`: few, several or many rails."""
+    """The ladder.
+
+    Attributes
+    ----------
+    body: its rows, drawn already by `matrix_rows.html`.
+    density: few, several or many rails.
+    searchable: whether there is anything that a filter could leave out.
+
+    """
 
     frame: Frame
     live: Live
@@ -134,6 +142,7 @@ class MatrixPage:
     search_href: str
     density: str
     legend: tuple[Sign, ...]
+    searchable: bool
     empty: Empty | None
 
 

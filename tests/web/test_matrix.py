@@ -76,6 +76,7 @@ def test_without_a_migrations_folder_the_page_says_which_and_what_to_do(
 def test_without_any_file_the_page_teaches_the_first_command(cast: Cast, services: Services) -> None:
     services.compare.live()
     assert 'rung new "create users"' in cast.viewer.read("/")
+    assert "Only differences" not in cast.viewer.read("/")
 
 
 # --- what it shows ---

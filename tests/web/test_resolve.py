@@ -79,6 +79,8 @@ def test_what_a_file_left_behind_is_no_accident_ahead_before_the_decision_and_af
         "CREATE INDEX CONCURRENTLY first ON twice (id);\nCREATE UNIQUE INDEX CONCURRENTLY once ON twice (id);\n",
     )
     stopped("staging")
+    assert "1 unfinished" in cast.admin.read("/")
+    assert "1 failed" not in cast.admin.read("/")
     before = words(cast.admin.get("/environments/staging"))
     assert f"Stopped at {NAME}: it stopped half-way, and somebody has to decide how it goes on" in before
     ask("staging", "DELETE FROM twice WHERE ctid = '(0,1)'")
