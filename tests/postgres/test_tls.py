@@ -2,8 +2,12 @@
 
 import os
 import shutil
+import socket
+import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -150,6 +154,37 @@ def test_a_certificate_of_an_unknown_authority_is_named(start: Start, tmp_path: 
     said = failure(f"{start('20990101')}&sslmode=verify-full&sslrootcert={other.certificate}")
     assert "is not signed by an authority that this machine trusts" in said.reason
     assert "sslrootcert" in said.advice
+
+
+@pytest.mark.parametrize("wrong", ["host", "authority"])
+def test_who_shows_the_wrong_certificate_hears_neither_name_nor_password(
+    authority: Authority, tmp_path: Path, wrong: str
+) -> None:
+    """A server of our own with TLS, which keeps what it is told once the channel stands."""
+    key, certificate = authority.issue("impostor", "20990101")
+    (tmp_path / "both.pem").write_bytes(key + certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    trusted = authority if wrong == "host" else Authority(tmp_path / "other").make()
+    host, heard = "other.example.test" if wrong == "host" else HOST, []
+
+    def serve(door: socket.socket) -> None:
+        caller, _ = door.accept()
+        with caller, suppress(OSError):
+            caller.settimeout(10)
+            heard.append(caller.recv(8))  # may we have TLS?
+            caller.sendall(b"S")
+            with context.wrap_socket(caller, server_side=True) as safe:
+                heard.append(safe.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        thread = threading.Thread(target=serve, args=(door,))
+        thread.start()
+        address = f"postgresql://app:a-p4ssword@{host}:{door.getsockname()[1]}/shop?hostaddr=127.0.0.1"
+        failure(f"{address}&sslmode=verify-full&sslrootcert={trusted.certificate}")
+        thread.join(20)
+    assert heard[0] == b"\0\0\0\x08\x04\xd2\x16\x2f"
+    assert b"".join(heard[1:]) == b""
 
 
 def test_a_missing_file_of_the_authority_is_named(start: Start) -> None:
