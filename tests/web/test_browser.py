@@ -235,6 +235,8 @@ def test_everything_works_without_a_script(
     page.get_by_label("E-mail").fill(EMAILS[Role.OPERATOR])
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Keys")).to_have_count(0)  # it could do nothing
+    expect(page.get_by_role("dialog", include_hidden=True)).to_be_hidden()
     page.get_by_role("searchbox").fill("task")
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("tbody tr")).to_have_count(1)
