@@ -165,9 +165,10 @@ def _ask(
     return answers[1 : 1 + len(parts)]
 
 
-# Another runner's table may hold NULLs, other types, and moments that no calendar of ours knows.
+# Another runner's table may hold NULLs, other types, moments that no calendar of ours knows, and names longer than any
+# file's 255 bytes: the beginning of those is enough.
 _LEDGER = sql.SQL("""
-SELECT l.filename::text, CASE WHEN l.at BETWEEN '0001-01-02Z' AND '9999-12-30Z' THEN l.at END
+SELECT pg_catalog.left(l.filename::text, 1000), CASE WHEN l.at BETWEEN '0001-01-02Z' AND '9999-12-30Z' THEN l.at END
   FROM (SELECT filename, applied_at::timestamptz AS at FROM {ledger}) AS l
  ORDER BY l.at, l.filename
 """)
