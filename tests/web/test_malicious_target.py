@@ -8,10 +8,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from dashboard.bootstrap import Services
+from dashboard.bootstrap import Services, build
 from dashboard.core.environment import Secret
 from dashboard.postgres import embedded
 from dashboard.settings import Settings
+from dashboard.web import create_app
 from tests.cast import Cast
 
 LONG = 10_000_000  # characters of one name
@@ -57,17 +58,15 @@ def broken(server: embedded.EmbeddedServer) -> Iterator[Secret]:
     server.drop_database("test_broken_text")
 
 
-class TestBrokenText:
-    @pytest.fixture
-    def settings(self, settings: Settings, broken: Secret) -> Settings:
-        staging = replace(settings.environment("staging"), url=broken)
-        others = [staging if one.name == "staging" else one for one in settings.environments]
-        return replace(settings, environments=tuple(others))
-
-    def test_a_ledger_that_is_no_text_is_told_of_and_every_page_works(
-        self, settings: Settings, cast: Cast, services: Services, names: tuple[str, ...]
-    ) -> None:
-        do(settings.environment("staging").url, LEDGER, r"INSERT INTO _migrations_applied VALUES (E'001_\xff\xfe.sql')")
+def test_a_ledger_that_is_no_text_is_told_of_and_every_page_works(
+    settings: Settings, broken: Secret, names: tuple[str, ...]
+) -> None:
+    others = [replace(one, url=broken) if one.name == "staging" else one for one in settings.environments]
+    services = build(replace(settings, environments=tuple(others)))
+    do(broken, LEDGER, r"INSERT INTO _migrations_applied VALUES (E'001_\xff\xfe.sql')")
+    try:
+        cast = Cast(create_app(services), services)
         services.compare.live()
-        pages = look_at_all(cast)
-        assert "that is not a ledger" in pages[1]
+        assert "that is not a ledger" in look_at_all(cast)[1]
+    finally:
+        services.close()
