@@ -15,7 +15,7 @@ from dashboard.core.environment import Environment, Secret
 from dashboard.postgres import embedded, whole
 from dashboard.postgres.home.pool import Home
 from dashboard.services.prepare import prepare
-from tests import browser_setup, servers
+from tests import browser_setup, canaries, servers
 from tests.databases import Database, Databases
 
 if TYPE_CHECKING:  # heavy, and needed by browser tests only
@@ -38,6 +38,19 @@ IN_MEMORY = Path("/dev/shm")  # a database is three hundred files, and some disk
 
 MakeDatabase = Callable[..., Secret]
 Write = Callable[[Path, str, str], Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_comes_out() -> Iterator[canaries.Canaries]:
+    """All that comes out in this session; at its end, none of it may hold a secret that a test used."""
+    with canaries.watching() as watching:
+        yield watching
+    assert not watching.found, "\n".join(watching.found)
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_from_here_on(no_secret_comes_out: canaries.Canaries, request: pytest.FixtureRequest) -> None:
+    no_secret_comes_out.begin(request.node.nodeid)
 
 
 @pytest.fixture(scope="session")
