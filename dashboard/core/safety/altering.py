@@ -1,6 +1,6 @@
 """What an ALTER TABLE asks of a table that was there before, and the same statement put otherwise."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dashboard.core.parser import write
@@ -9,11 +9,11 @@ from dashboard.core.safety.names import relation_name, shown
 from dashboard.core.tree import Node, find
 
 
-def commands(alter: Node, batch: Batch, *subtypes: str) -> Iterator[Node]:
+def commands(alter: Node, batch: Batch, *subtypes: str) -> Sequence[Node]:
     """The commands of these subtypes, unless the batch made the table."""
     asked = [command for command in alter.cmds if command.subtype in subtypes]
-    if asked and alter.objtype == "OBJECT_TABLE" and not batch.has_new_table(alter.relation):
-        yield from asked
+    old = asked and alter.objtype == "OBJECT_TABLE" and not batch.has_new_table(alter.relation)
+    return asked if old else ()
 
 
 def constraints(alter: Node, batch: Batch, *kinds: str) -> Iterator[tuple[Node, Node]]:

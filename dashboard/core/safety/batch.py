@@ -61,6 +61,7 @@ class Batch:
         self.in_body = False
         self.values: dict[str, Path] = {}
         self.there, self._there, self._touched = there, there.keys, Touched()
+        self.asked = bool(there.asked or there.tables or there.version)  # whether anybody asked a catalog
         self._new: set[Path] = set()  # ("relation", schema, name), ("type", schema, name), …
         self._likely: set[Path] = set()  # the same, of what was made IF NOT EXISTS
         self._columns: dict[Key, set[str]] = {}  # the columns that were added to a table

@@ -29,6 +29,7 @@ _BY_NODE: dict[str, list[Rule]] = {}
 for _rule in RULES:
     for _type in _rule.on:
         _BY_NODE.setdefault(_type, []).append(_rule)
+_WITHOUT_CATALOG = {kind: [rule for rule in rules if not rule.catalog] for kind, rules in _BY_NODE.items()}
 
 
 def review(batch: Sequence[Migration], there: Facts = NOTHING) -> tuple[Reviewed, ...]:
@@ -120,7 +121,7 @@ def _judge(statement: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
 
 def _ask(kind: str, node: Node, statement: Statement, batch: Batch, told: set[tuple[str, str]]) -> Iterator[Finding]:
     """What the rules for this kind of node have to say that was not yet told of this statement."""
-    for rule in _BY_NODE.get(kind, ()):
+    for rule in (_BY_NODE if batch.asked else _WITHOUT_CATALOG).get(kind, ()):
         batch.trusting = rule.risk in _TRUSTING
         try:
             for remark in rule.judge(node, batch):

@@ -14,6 +14,7 @@ _COMMANDS = {
     "AT_SetAccessMethod": (15, "SET ACCESS METHOD"),
     "AT_SetExpression": (17, "SET EXPRESSION"),
 }
+_KEYS = ("CONSTR_PRIMARY", "CONSTR_UNIQUE")
 Feature = tuple[int, str, Node | None]  # the first version that has it, its name, where it stands
 
 
@@ -71,13 +72,15 @@ def _of_definition(element: Node) -> Iterator[Feature]:
 
 
 def _of_constraint(constraint: Node) -> Iterator[Feature]:
-    if constraint.contype == "CONSTR_GENERATED" and constraint.generated_kind == "v":
+    """Asks of each kind only what it can have: nothing of most."""
+    kind = constraint.contype
+    if kind == "CONSTR_GENERATED" and constraint.generated_kind == "v":
         yield 18, "virtual generated columns", constraint
-    if constraint.contype in ("CONSTR_CHECK", "CONSTR_FOREIGN") and not constraint.is_enforced:
+    elif kind in ("CONSTR_CHECK", "CONSTR_FOREIGN") and not constraint.is_enforced:
         yield 18, "NOT ENFORCED", constraint
-    if constraint.without_overlaps or constraint.fk_with_period:
+    if (kind in _KEYS and constraint.without_overlaps) or (kind == "CONSTR_FOREIGN" and constraint.fk_with_period):
         yield 18, "WITHOUT OVERLAPS and PERIOD", constraint
-    if constraint.nulls_not_distinct:
+    if kind in _KEYS and constraint.nulls_not_distinct:
         yield 15, "NULLS NOT DISTINCT", constraint
 
 
