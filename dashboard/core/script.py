@@ -222,12 +222,20 @@ def _script(source: _Source, statements: tuple[Statement, ...], committing: froz
         )
     return Script(
         filename=source.filename,
-        statements=tuple(replace(statement, index=index) for index, statement in enumerate(inner, start=1)),
+        statements=tuple(_numbered(inner)),
         transactional=alone is None and not outside,
         begin=_begin_with_options(begin.tree) if begin else "BEGIN",
         notes=tuple(_notes(inner, alone, outside=outside)),
         committing=committing,
     )
+
+
+def _numbered(statements: tuple[Statement, ...]) -> Iterator[Statement]:
+    for index, one in enumerate(statements, start=1):
+        place, kind = (one.line, one.column, one.offset), one.kind
+        yield Statement(
+            index, one.text, *place, kind, one.transactional, one.tree
+        )  # `replace` takes three times as long
 
 
 def _refuse_template(source: _Source) -> Refusal:

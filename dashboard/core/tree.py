@@ -18,15 +18,17 @@ class Node:
     `location` counts bytes from the start of the text that was parsed; most whole statements have none.
     """
 
+    type: str = ""  # of one that is being copied
+
     def __init__(self, message: Any) -> None:
         self.message = message
-        self.type: str = _name_of(message)
+        self.type = _names.get(type(message)) or _name_of(message)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
         reader = _readers.get((self.type, name))
         if reader is None:
+            if name.startswith("__"):
+                raise AttributeError(name)
             reader = _readers[self.type, name] = _make_reader(self.message.DESCRIPTOR, name)
         value = self.__dict__[name] = reader(self.message)  # many rules ask the same node
         return value
@@ -58,7 +60,7 @@ class Node:
 
 def node_of(message: Any) -> Any:
     """A parser's message as a plain value or a Node, its wrappers taken off."""
-    name = _name_of(message)
+    name = _names.get(type(message)) or _name_of(message)
     if name == "Node":
         which = message.WhichOneof("node")
         return node_of(getattr(message, which)) if which else None
@@ -74,7 +76,7 @@ def walk(root: Node, prune: Prune | None = None) -> Iterator[Node]:
     stack = [root.message]
     while stack:
         message = stack.pop()
-        name = _name_of(message)
+        name = _names.get(type(message)) or _name_of(message)
         if name == "Node":
             which = message.WhichOneof("node")
             if which:
@@ -85,7 +87,7 @@ def walk(root: Node, prune: Prune | None = None) -> Iterator[Node]:
             node = Node(message)
             yield node
             if name not in _CHILDLESS:
-                stack.extend(reversed(list(_children(node, prune))))
+                stack.extend(reversed(_children(node, prune)))
 
 
 def find(root: Node, *types: str) -> Iterator[Node]:
@@ -101,21 +103,20 @@ def first_location(root: Node) -> int | None:
 
 
 def _name_of(message: Any) -> str:
-    kind = type(message)
-    name = _names.get(kind)
-    if name is None:
-        name = _names[kind] = str(message.DESCRIPTOR.name)
+    name = _names[type(message)] = str(message.DESCRIPTOR.name)
     return name
 
 
-def _children(node: Node, prune: Prune | None) -> Iterator[Any]:
+def _children(node: Node, prune: Prune | None) -> list[Any]:
+    found: list[Any] = []
     for field, value in node.message.ListFields():
         if field.message_type is None or (prune is not None and prune(node, field.name)):
             continue
         if field.is_repeated:
-            yield from value
+            found += value
         else:
-            yield value
+            found.append(value)
+    return found
 
 
 def _make_reader(descriptor: Any, name: str) -> Read:

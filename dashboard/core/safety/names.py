@@ -24,19 +24,20 @@ def relation_name(relation: Node) -> str:
 
 def path_of(thing: object) -> tuple[str, ...]:
     """The parts of a name, wherever the tree keeps them: a string, a list, a type, a function with arguments."""
-    match thing:
-        case str():
-            return (thing,)
-        case tuple():
-            return tuple(name for part in thing for name in path_of(part))
-        case Node(type="TypeName"):
-            return tuple(name for name in thing.names if name != "pg_catalog")
-        case Node(type="ObjectWithArgs"):
-            return tuple(thing.objname)
-        case Node(type="RangeVar"):
-            return tuple(part for part in (thing.schemaname, thing.relname) if part)
-        case _:
-            return ()
+    if isinstance(thing, str):
+        return (thing,)
+    if isinstance(thing, tuple):
+        return tuple(name for part in thing for name in path_of(part))
+    return _path_of_node(thing) if isinstance(thing, Node) else ()
+
+
+def _path_of_node(node: Node) -> tuple[str, ...]:
+    if node.type == "RangeVar":  # asked of nearly every statement, by many rules
+        parts = node.schemaname, node.relname
+        return parts if all(parts) else parts[1:] if parts[1] else ()
+    if node.type == "TypeName":
+        return tuple(name for name in node.names if name != "pg_catalog")
+    return tuple(node.objname) if node.type == "ObjectWithArgs" else ()
 
 
 def listed(names: Sequence[str]) -> str:

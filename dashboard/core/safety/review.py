@@ -69,7 +69,8 @@ def _review_file(migration: Migration, batch: Batch, committing: frozenset[str])
         judged = _judged(statement, batch)
         found |= dict.fromkeys(acknowledge(finding, allowances, statement.index) for finding in judged)
         found |= dict.fromkeys(_idle(statement, allowances, judged) if allowances else ())
-    script = replace(script, notes=(*script.notes, *_allowed(found)))
+    allowed = tuple(_allowed(found))
+    script = replace(script, notes=(*script.notes, *allowed)) if allowed else script
     by_line = sorted(found, key=lambda finding: finding.line)
     ever, older = [one for one in by_line if not one.since], [one for one in by_line if one.since]
     return Reviewed(migration, script, None, tuple(ever), tuple(older))
