@@ -129,8 +129,8 @@ class Accounts:
         with self._home.transaction() as connection:
             account = _ours(connection, email)
             rows.set_password(connection, account.id, None)
-            rows.end_sessions(connection, account.id)
             rows.spoil_links(connection, account.id)
+            rows.end_sessions(connection, account.id)  # last: it waits for whoever used a link at this moment
             detail = "taken away, for a reset"
             audit.append(connection, Report(Deed.PASSWORD_CHANGED, by, subject=_normal(email), detail=detail))
 
@@ -142,8 +142,8 @@ class Accounts:
             if account_id is None:
                 raise NotFound("account", email)
             if not enabled:
-                rows.end_sessions(connection, account_id)
                 rows.spoil_links(connection, account_id)
+                rows.end_sessions(connection, account_id)  # last: it waits for whoever used a link at this moment
             audit.append(connection, Report(deed, by, subject=_normal(email)))
 
     def disconnect(self, email: str, *, by: Source = UNKNOWN) -> bool:
@@ -155,6 +155,7 @@ class Accounts:
             account = _found(rows.find(connection, _normal(email)), email)
             if not identities.disconnect(connection, account.id):
                 return False
+            rows.set_password(connection, account.id, None)  # one that was being set while the account was connected
             rows.end_sessions(connection, account.id)
             audit.append(connection, Report(Deed.DISCONNECTED, by, subject=_normal(email)))
         return True
@@ -178,6 +179,9 @@ class Accounts:
             return None
         renewed = _renewed(password, account.password_hash)
         with self._home.transaction() as connection:
+            if not rows.find_still(connection, _normal(email), account):  # a reset ends the sign-ins on their way, too
+                audit.append(connection, Report(Deed.SIGN_IN_REFUSED, source, outcome="refused"))
+                return None
             rows.forget_failures(connection, who, address)
             if renewed is not None:
                 rows.set_password(connection, account.id, renewed)
@@ -325,11 +329,13 @@ class Accounts:
         why = weakness(new, visitor.email)
         if why is not None:
             return f"{why[0].upper()}{why[1:]}."
-        if not self._is_proved(visitor, present, address):
+        account = self._proved(visitor, present, address)
+        if account is None:
             return NOT_PROVED
         hashed = _hash(new, visitor.email)
         with self._home.transaction() as connection:
-            account = _found(rows.find(connection, visitor.email), visitor.email)
+            if not rows.find_still(connection, visitor.email, account):
+                return NOT_PROVED
             rows.set_password(connection, account.id, hashed)
             rows.end_sessions(connection, account.id, but=bytes.fromhex(visitor.session))
             rows.forget_failures(connection, _who(visitor.email), address)
@@ -338,18 +344,20 @@ class Accounts:
             )
         return None
 
-    def _is_proved(self, visitor: Visitor, present: str, address: str) -> bool:
+    def _proved(self, visitor: Visitor, present: str, address: str) -> rows.Found | None:
+        """The account, where its password may be changed now."""
         with self._home.transaction() as connection:
             account = _found(rows.find(connection, visitor.email), visitor.email)
             if account.password_hash is None:
-                return visitor.is_fresh and not identities.is_connected(connection, account.id)
+                connected = identities.is_connected(connection, account.id)
+                return account if visitor.is_fresh and not connected else None
             allowed = rows.begin_try(connection, _who(visitor.email), address)
         if allowed and _fits(present, account.password_hash):
-            return True
+            return account
         with self._home.transaction() as connection:
             source = Source(visitor.email, address)
             audit.append(connection, Report(Deed.PASSWORD_CHANGED, source, subject=visitor.email, outcome="refused"))
-        return False
+        return None
 
 
 def _session_named(name: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from dashboard.core.access import Act, LinkPurpose, Role
 from dashboard.core.errors import BadAccount, NotFound
 from dashboard.postgres.home import accounts as rows
 from dashboard.postgres.home.pool import Home
+from dashboard.services import accounts as module
 from dashboard.services.accounts import Accounts
 
 EMAIL, PASSWORD = "lead@example.com", "correct horse battery"
@@ -357,3 +359,80 @@ def test_an_old_link_or_one_of_a_disabled_account_opens_nothing(
     assert accounts.redeem(old) is None
     in_home.execute("UPDATE home.account SET disabled_at = now()")
     assert accounts.redeem(disabled) is None
+
+
+# --- two things at the same moment ---
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda accounts: accounts.take_password(EMAIL),
+        lambda accounts: accounts.set_password(EMAIL, "another long password"),
+        lambda accounts: accounts.set_enabled(EMAIL, enabled=False),
+    ],
+    ids=["reset", "a new password", "disabled"],
+)
+def test_a_sign_in_that_was_on_its_way_does_not_outlive_what_ends_sessions(
+    accounts: Accounts, meanwhile: Callable[[Accounts], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = module._fits
+
+    def slowly(password: str, hashed: str | None) -> bool:
+        fitted = fits(password, hashed)
+        monkeypatch.setattr(module, "_fits", fits)
+        meanwhile(accounts)
+        return fitted
+
+    monkeypatch.setattr(module, "_fits", slowly)
+    token = accounts.sign_in(EMAIL, PASSWORD)
+    assert token is None
+
+
+def test_a_change_of_the_password_that_was_on_its_way_does_not_undo_a_reset(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = accounts.visitor(signed_in(accounts))
+    assert visitor
+    hashing = module._hash
+
+    def slowly(password: str, email: str) -> str:
+        accounts.take_password(EMAIL)
+        return hashing(password, email)
+
+    monkeypatch.setattr(module, "_hash", slowly)
+    assert accounts.change_password(visitor, PASSWORD, "another long password") == module.NOT_PROVED
+    monkeypatch.undo()
+    assert accounts.sign_in(EMAIL, "another long password") is None
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        lambda accounts: accounts.take_password(EMAIL),
+        lambda accounts: [accounts.set_enabled(EMAIL, enabled=on) for on in (False, True)],
+    ],
+    ids=["reset", "disabled for a moment"],
+)
+def test_a_link_used_at_this_moment_does_not_outlive_what_ends_sessions(
+    accounts: Accounts, home: Home, in_home: psycopg.Connection[Any], ends: Callable[[Accounts], object]
+) -> None:
+    link, token = (module.hash_token(accounts.make_link(EMAIL)), "of the one who uses it")
+    other = threading.Thread(target=ends, args=(accounts,))
+    with home.transaction() as connection:
+        account = rows.use_link(connection, link)
+        assert account
+        rows.open_session(connection, account[0], module.hash_token(token), "", "")
+        other.start()
+        while not in_home.execute("SELECT 1 FROM pg_catalog.pg_locks WHERE NOT granted").fetchone():
+            assert other.is_alive(), "it waits for the link"
+    other.join()
+    assert accounts.visitor(token) is None
+
+
+def test_no_password_opens_what_an_issuer_signs_in_for(accounts: Accounts, in_home: psycopg.Connection[Any]) -> None:
+    """As one is left where it was being set while the account was connected."""
+    in_home.execute("INSERT INTO home.identity SELECT 'https://issuer.example', 'lead', id FROM home.account")
+    assert accounts.sign_in(EMAIL, PASSWORD) is None
+    assert accounts.disconnect(EMAIL)
+    assert accounts.sign_in(EMAIL, PASSWORD) is None, "it does not come back"

@@ -16,7 +16,7 @@ FORGET = "30 days"  # ended sessions, used links
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An account that may sign in. `password_hash`: None where only one-time links open it."""
+    """An account that may sign in. `password_hash`: None where only one-time links open it, or an issuer."""
 
     id: str
     password_hash: str | None
@@ -68,9 +68,20 @@ def find(home: Connection, email: str) -> Found | None:
     """The account of this address, unless it is disabled."""
     with home.cursor(row_factory=class_row(Found)) as cursor:
         cursor.execute(
-            "SELECT id::text, password_hash FROM home.account WHERE email = %s AND disabled_at IS NULL", (email,)
+            """
+            SELECT a.id::text, CASE WHEN NOT EXISTS (SELECT FROM home.identity AS i WHERE i.account_id = a.id)
+                                    THEN a.password_hash END AS password_hash
+              FROM home.account AS a WHERE a.email = %s AND a.disabled_at IS NULL
+            """,
+            (email,),
         )
         return cursor.fetchone()
+
+
+def find_still(home: Connection, email: str, seen: Found) -> bool:
+    """Whether the account is as it was seen; it stays so until the transaction ends."""
+    home.execute("SELECT FROM home.account WHERE id = %s FOR NO KEY UPDATE", (seen.id,))
+    return find(home, email) == seen
 
 
 def everybody(home: Connection) -> tuple[Person, ...]:

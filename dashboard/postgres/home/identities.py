@@ -7,7 +7,8 @@ def account_of(home: Connection, issuer: str, subject: str) -> tuple[str, str, b
     """The id and address of the account that this person opens, and whether it is disabled; None: there is none."""
     row = home.execute(
         "SELECT a.id::text, a.email, a.disabled_at IS NOT NULL FROM home.identity AS i"
-        " JOIN home.account AS a ON a.id = i.account_id WHERE i.issuer = %s AND i.subject = %s",
+        " JOIN home.account AS a ON a.id = i.account_id WHERE i.issuer = %s AND i.subject = %s"
+        " FOR SHARE",  # who disables or disconnects at this moment ends the session that follows
         (issuer, subject),
     ).fetchone()
     return (row[0], row[1], row[2]) if row else None
