@@ -24,7 +24,7 @@ from dashboard.core.environment import Secret
 from dashboard.core.oidc import Issuer
 
 CALLBACK = "http://localhost/sign-in/oidc/callback"
-CLIENT_SECRET = "known to the issuer and to Rung"
+CLIENT_SECRET = "known-to-the-issuer-and-to-Rung"  # nothing to quote: the library that issues does not decode it
 PASSWORD = "knows where the towel is"
 LABEL = "Acme"
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
@@ -15,7 +15,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from authlib.oidc.discovery import get_well_known_url
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import BadSignatureError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet, import_key
 from joserfc.jws import JWSRegistry
 
@@ -28,6 +28,8 @@ LONGEST = 5.0  # seconds for each question to the issuer
 KEPT = 3600.0  # seconds that what it says about itself, and its keys, are believed
 FAILED = 10.0  # seconds before an issuer that cannot be used is asked again
 _TURN = 1.0  # seconds that others wait for the one who asks
+_AT_ONCE = 3  # codes exchanged at a time: anybody can make one up, and each may hold a thread for a while
+_LONGEST_HEADER = 8192  # characters of a token's: some issuers put certificates into it
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _ODD = (KeyError, TypeError, ValueError, OverflowError, OSError)  # what a token of strange values may lead to
@@ -42,6 +44,7 @@ class OpenIdConnect:
         self.issuer = issuer
         self._metadata = _Kept(issuer, self._read_metadata)
         self._keys = _Kept(issuer, self._read_keys)
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
 
     def way_out(self, trip: Trip, callback: str, hint: str = "") -> str:
         """The address that the browser goes to. callback: where it comes back to. hint: the account that is meant."""
@@ -68,7 +71,15 @@ class OpenIdConnect:
             self._refuse(f"it said {_word(arrived['error'])}")
         if arrived.get("iss", self.issuer.url) != self.issuer.url:
             self._refuse("the answer is another issuer's")
-        tokens = self._exchange(arrived.get("code", ""), trip, callback)
+        if not self._places.acquire(timeout=_TURN):
+            raise IssuerFault(self.issuer.label, "it takes long to answer")
+        try:
+            return self._asked(arrived.get("code", ""), trip, callback)
+        finally:
+            self._places.release()
+
+    def _asked(self, code: str, trip: Trip, callback: str) -> Identity:
+        tokens = self._exchange(code, trip, callback)
         claims = self._claims(tokens, trip)
         if not isinstance(claims.get("email"), str):
             claims = self._more(claims, tokens)
@@ -80,11 +91,15 @@ class OpenIdConnect:
         metadata, secret = self._metadata.get(), self.issuer.client_secret
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": callback}
         body = urlencode(form | {"code_verifier": trip.verifier})
-        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        methods = metadata.get("token_endpoint_auth_methods_supported")
+        methods = methods if isinstance(methods, list) else ["client_secret_basic"]
         by_post = "client_secret_basic" not in methods and "client_secret_post" in methods
         method = "none" if secret is None else "client_secret_post" if by_post else "client_secret_basic"
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        client = ClientAuth(self.issuer.client_id, secret.reveal() if secret else None, method)
+        known = self.issuer.client_id, secret.reveal() if secret else ""
+        if method == "client_secret_basic":
+            known = quote_plus(known[0]), quote_plus(known[1])  # RFC 6749, 2.3.1; the library leaves it to us
+        client = ClientAuth(*known, method)
         url, headers, body = client.prepare("POST", metadata["token_endpoint"], headers, body)
         reply = ask("POST", Secret(url), body.encode(), headers, longest=LONGEST)
         if isinstance(reply, str):
@@ -99,7 +114,7 @@ class OpenIdConnect:
         try:
             try:
                 token = self._decoded(tokens["id_token"])
-            except InvalidKeyIdError:
+            except (InvalidKeyIdError, BadSignatureError):  # keys without names are renewed as well
                 self._keys.forget()
                 token = self._decoded(tokens["id_token"])
             expected = {
@@ -128,7 +143,9 @@ class OpenIdConnect:
         if not allowed:  # an empty list would allow what the library recommends
             raise IssuerFault(self.issuer.label, "it signs in no way that Rung can check")
         keys = KeySet([key for one in self._keys.get() if (key := _key(one))])
-        return jwt.decode(token, keys, registry=JWSRegistry(algorithms=allowed, strict_check_header=False))
+        registry = JWSRegistry(algorithms=allowed, strict_check_header=False)
+        registry.max_header_length = _LONGEST_HEADER
+        return jwt.decode(token, keys, registry=registry)
 
     def _more(self, claims: dict[str, Any], tokens: dict[str, Any]) -> dict[str, Any]:
         """The address, where the token leaves it to a question of its own."""
@@ -169,7 +186,10 @@ class OpenIdConnect:
 
     def _safe(self, url: str) -> str:
         """An address of the issuer's own naming is encrypted where the issuer's is."""
-        scheme = urlsplit(url).scheme
+        try:
+            scheme = urlsplit(url).scheme
+        except ValueError:
+            scheme = ""
         if scheme != "https" and scheme != urlsplit(self.issuer.url).scheme:
             raise IssuerFault(self.issuer.label, "it names an address that is not https")
         return url
@@ -182,7 +202,7 @@ class _Kept:
         self._issuer, self._read, self._turn = issuer, read, threading.Lock()
         self._answer: Any = None
         self._until = 0.0
-        self._failed: tuple[float, IssuerFault] | None = None
+        self._failed: tuple[float, str] | None = None
 
     def get(self) -> Any:
         if self._answer is not None and time.monotonic() < self._until:
@@ -203,11 +223,11 @@ class _Kept:
         if self._answer is not None and now < self._until:
             return self._answer
         if self._failed is not None and now < self._failed[0]:
-            raise self._failed[1]
+            raise IssuerFault(self._issuer.label, self._failed[1])  # the same one again would grow with each
         try:
             self._answer, self._failed = self._read(), None
         except IssuerFault as fault:
-            self._failed = (time.monotonic() + FAILED, fault)
+            self._failed = (time.monotonic() + FAILED, fault.reason)
             raise
         self._until = time.monotonic() + KEPT
         return self._answer

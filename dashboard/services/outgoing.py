@@ -14,6 +14,7 @@ from dashboard.core.environment import Secret
 
 LONGEST = 10.0  # seconds for all of it
 MOST = 256 * 1024  # bytes of an answer that is read
+_NO_ADDRESS = "its address cannot be used"
 _REDIRECTS = range(300, 400)
 _FINE = range(200, 300)
 _OURS = {"User-Agent": f"Rung/{__version__}", "Connection": "close"}
@@ -54,8 +55,11 @@ def ask(
 
     longest: seconds for all of it. most: bytes of the answer; a longer one counts as none.
     """
-    parts = urlsplit(url.reveal())
-    connection = _connection(parts.scheme, parts.hostname or "", parts.port, longest)
+    try:
+        parts = urlsplit(url.reveal())
+        connection = _connection(parts.scheme, parts.hostname or "", parts.port, longest)
+    except (ValueError, http.client.HTTPException):
+        return _NO_ADDRESS
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     late = threading.Event()
     ending = threading.Timer(longest, lambda: _cut(connection, late))
@@ -64,6 +68,8 @@ def ask(
         connection.request(method, path, body, {**headers, **_OURS})
         answer = connection.getresponse()
         read = answer.read(most + 1) if most else b""
+    except UnicodeError:
+        return _NO_ADDRESS
     except (OSError, http.client.HTTPException) as wrong:
         return _too_late(longest) if late.is_set() else _why(wrong, longest)
     else:

@@ -3,22 +3,27 @@
 import base64
 import hmac
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from flask import Flask
 from joserfc import jwk
 from werkzeug.test import TestResponse
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.access import LinkPurpose, Role
-from dashboard.core.errors import ByIssuer
-from dashboard.core.oidc import Issuer
+from dashboard.core.environment import Secret
+from dashboard.core.errors import ByIssuer, IssuerFault
+from dashboard.core.oidc import Issuer, Purpose, Trip
+from dashboard.services.oidc import OpenIdConnect
 from dashboard.settings import Settings
 from dashboard.web import create_app
 from tests import issuer
@@ -520,7 +525,97 @@ def test_new_keys_are_asked_for_and_not_more_than_once_in_a_while(
     assert forger.asked.count("/.well-known/openid-configuration") == 1
 
 
+def by_hand(forger: Forger, claims: dict[str, Any], **header: object) -> str:
+    """Signed rightly, with a header that the library would not write."""
+    parts = ({"alg": "RS256", **header}, claims)
+    text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    seal = forger.key.private_key.sign(text.encode(), PKCS1v15(), SHA256())
+    return f"{text}.{base64.urlsafe_b64encode(seal).decode().rstrip('=')}"
+
+
+def test_keys_without_names_are_renewed_too(forger: Forger, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    forger.forge = by_hand
+    person = newcomer(cast)
+    assert person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}").status_code == 303
+    forger.key = jwk.RSAKey.generate_key(2048, auto_kid=True)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 20)
+    assert person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}").status_code == 303
+
+
+def test_a_certificate_in_the_token_is_no_hindrance(forger: Forger, cast: Cast) -> None:
+    forger.forge = lambda forger, claims: by_hand(forger, claims, kid=forger.key.kid, x5c=["A" * 2000])
+    person = newcomer(cast)
+    assert person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}").status_code == 303
+
+
+@pytest.mark.parametrize("secret", ["a:b%20+/ é", "snow \u2603"])
+def test_the_secret_is_told_as_the_standard_has_it(
+    secret: str, forger: Forger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def hear(*_: object, **__: object) -> str:
+        told.append(_[3]["Authorization"])  # type: ignore[index]  # the headers
+        return "heard"
+
+    other = OpenIdConnect(replace(forger.issuer(), client_id="https://rung.example/a b", client_secret=Secret(secret)))
+    trip = Trip(Purpose.SIGN_IN, "state", "nonce", "verifier", 0.0)
+    other.way_out(trip, issuer.CALLBACK)
+    monkeypatch.setattr("dashboard.services.oidc.ask", hear)
+    with pytest.raises(IssuerFault, match="heard"):
+        other.identity({"code": "a"}, trip, issuer.CALLBACK)
+    name, _, word = base64.b64decode(told[0].removeprefix("Basic ")).decode("ascii").partition(":")
+    assert (unquote_plus(name), unquote_plus(word)) == ("https://rung.example/a b", secret)
+
+
 # --- an issuer that is away ---
+
+
+def test_an_issuer_that_answers_slowly_holds_few_threads(
+    forger: Forger, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can come back with a code of their own making."""
+    monkeypatch.setattr("dashboard.services.oidc._TURN", 0.05)
+    answering, says, go_on = [], forger.says, threading.Event()
+
+    def slowly(path: str) -> tuple[int, dict[str, Any]]:
+        if path == "/token":
+            answering.append(path)
+            go_on.wait(4)
+        return says(path)
+
+    forger.says = slowly  # type: ignore[method-assign]  # as slow as a test wants
+    people = [newcomer(cast) for _ in range(8)]
+    ways = [f"{LEAVE}/callback?code=a&state={set_out(person, forger)}" for person in people]
+    answers: list[int] = []
+    threads = [
+        threading.Thread(target=lambda one=one, way=way: answers.append(one.get(way).status_code))
+        for one, way in zip(people, ways, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 4
+    while len(answers) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert answers == [503] * 5, "told to try again"
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert len(answering) == 3
+
+
+def test_failures_that_are_told_again_do_not_grow(forger: Forger) -> None:
+    forger.metadata = {"token_endpoint": 7}
+    asked = OpenIdConnect(forger.issuer())
+    trip = Trip(Purpose.SIGN_IN, "state", "nonce", "verifier", 0.0)
+    faults = []
+    for _ in range(3):
+        with pytest.raises(IssuerFault) as fault:
+            asked.way_out(trip, issuer.CALLBACK)
+        faults.append(fault.value)
+    assert faults[1] is not faults[2]
+    assert {fault.reason for fault in faults} == {"it does not name its token_endpoint"}
 
 
 @pytest.mark.parametrize(
@@ -529,6 +624,7 @@ def test_new_keys_are_asked_for_and_not_more_than_once_in_a_while(
         ({"issuer": "https://accounts.example.com"}, "it calls itself otherwise"),
         ({"token_endpoint": 7}, "it does not name its token_endpoint"),
         ({"jwks_uri": "file:///etc/passwd"}, "an address that is not https"),
+        ({"authorization_endpoint": "http://["}, "an address that is not https"),
     ],
 )
 def test_an_issuer_that_makes_no_sense_is_not_used(
@@ -540,6 +636,17 @@ def test_an_issuer_that_makes_no_sense_is_not_used(
     assert said in words(answer)
     assert newcomer(cast).get(LEAVE).status_code == 503
     assert len(forger.asked) == 1, "it is not asked again at once"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:99999/t", "http://127.0.0.1:1/\u00e4", "http://b\u00fccher..example/"]
+)
+def test_an_address_that_is_none_is_the_issuer_s_fault_and_not_ours(address: str, forger: Forger, cast: Cast) -> None:
+    forger.metadata = {"token_endpoint": address, "token_endpoint_auth_methods_supported": None}
+    person = newcomer(cast)
+    answer = person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
+    assert answer.status_code == 503
+    assert "its address cannot be used" in words(answer)
 
 
 def test_an_issuer_that_is_away_leaves_the_other_ways_in(settings: Settings, cast: Cast) -> None:
