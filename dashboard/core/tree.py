@@ -1,13 +1,10 @@
 """The parser's tree, easy to read: attributes are strings, numbers, tuples and nodes, never wrappers."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 Read = Callable[[Any], Any]
 Prune = Callable[["Node", str], bool]
-
-_names: dict[type, str] = {}  # a message's own DESCRIPTOR is slow to ask, and bulk INSERTs have millions of nodes
-_readers: dict[tuple[str, str], Read] = {}
 
 
 class Node:
@@ -18,20 +15,14 @@ class Node:
     `location` counts bytes from the start of the text that was parsed; most whole statements have none.
     """
 
-    type: str = ""  # of one that is being copied
+    type: str
 
     def __init__(self, message: Any) -> None:
         self.message = message
-        self.type = _names.get(type(message)) or _name_of(message)
 
-    def __getattr__(self, name: str) -> Any:
-        reader = _readers.get((self.type, name))
-        if reader is None:
-            if name.startswith("__"):
-                raise AttributeError(name)
-            reader = _readers[self.type, name] = _make_reader(self.message.DESCRIPTOR, name)
-        value = self.__dict__[name] = reader(self.message)  # many rules ask the same node
-        return value
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __repr__(self) -> str:
         return f"<{self.type}>"
@@ -60,12 +51,7 @@ class Node:
 
 def node_of(message: Any) -> Any:
     """A parser's message as a plain value or a Node, its wrappers taken off."""
-    name = _names.get(type(message)) or _name_of(message)
-    if name == "Node":
-        which = message.WhichOneof("node")
-        return node_of(getattr(message, which)) if which else None
-    plain = _PLAIN.get(name)
-    return plain(message) if plain else Node(message)
+    return _readers[type(message)](message)
 
 
 def walk(root: Node, prune: Prune | None = None) -> Iterator[Node]:
@@ -73,21 +59,21 @@ def walk(root: Node, prune: Prune | None = None) -> Iterator[Node]:
 
     `prune(node, field)` leaves out what hangs on that field.
     """
-    stack = [root.message]
+    yield root
+    stack = _children(root, prune)
     while stack:
         message = stack.pop()
-        name = _names.get(type(message)) or _name_of(message)
-        if name == "Node":
+        read = _readers[type(message)]
+        if read is _unwrapped:
             which = message.WhichOneof("node")
             if which:
                 stack.append(getattr(message, which))
-        elif name == "List":
+        elif read is _listed:
             stack.extend(reversed(message.items))
-        elif name not in _LEAVES:
-            node = Node(message)
+        elif read not in _LEAVES:
+            node = read(message)
             yield node
-            if name not in _CHILDLESS:
-                stack.extend(reversed(_children(node, prune)))
+            stack += _children(node, prune)
 
 
 def find(root: Node, *types: str) -> Iterator[Node]:
@@ -102,13 +88,11 @@ def first_location(root: Node) -> int | None:
     return min((place for place in places if place), default=0 if places else None)
 
 
-def _name_of(message: Any) -> str:
-    name = _names[type(message)] = str(message.DESCRIPTOR.name)
-    return name
-
-
 def _children(node: Node, prune: Prune | None) -> list[Any]:
+    """Messages, the last one first."""
     found: list[Any] = []
+    if node.type in _CHILDLESS:
+        return found
     for field, value in node.message.ListFields():
         if field.message_type is None or (prune is not None and prune(node, field.name)):
             continue
@@ -116,30 +100,71 @@ def _children(node: Node, prune: Prune | None) -> list[Any]:
             found += value
         else:
             found.append(value)
+    found.reverse()
     return found
 
 
-def _make_reader(descriptor: Any, name: str) -> Read:
-    field = descriptor.fields_by_name.get(name)
-    if field is None:
-        raise AttributeError(f"{descriptor.name} has no field {name}")  # noqa: TRY003  # a programmer's mistake
-    if field.message_type is not None:
-        if field.is_repeated:
-            return lambda message: tuple(node_of(inner) for inner in getattr(message, name))
-        return lambda message: node_of(getattr(message, name)) if message.HasField(name) else None
-    if field.enum_type is not None:
-        names = {number: value.name for number, value in field.enum_type.values_by_number.items()}
-        return lambda message: names[getattr(message, name)]
-    return lambda message: getattr(message, name)
-
-
-_LEAVES = frozenset({"String", "Integer", "Float", "Boolean", "BitString"})
 _CHILDLESS = frozenset({"A_Const", "A_Star", "ParamRef"})
+
+
+# --- one reader for each of the parser's types of messages: bulk INSERTs have millions of them ---
+
+
+class _Readers(dict[type, Read]):
+    """Made when the first message of a type is read: a statement needs few of the 270."""
+
+    def __missing__(self, message_type: type) -> Read:
+        descriptor = message_type.DESCRIPTOR  # type: ignore[attr-defined]  # of all messages
+        read = self[message_type] = _PLAIN.get(descriptor.name) or _node_type(descriptor)
+        return read
+
+
+def _unwrapped(message: Any) -> Any:
+    which = message.WhichOneof("node")
+    return node_of(getattr(message, which)) if which else None
+
+
+def _listed(message: Any) -> tuple[Any, ...]:
+    return tuple(map(node_of, message.items))
+
+
 _PLAIN: dict[str, Read] = {
+    "Node": _unwrapped,
+    "List": _listed,
     "String": lambda message: message.sval,
     "Integer": lambda message: message.ival,
     "Float": lambda message: message.fval,
     "Boolean": lambda message: message.boolval,
     "BitString": lambda message: message.bsval,
-    "List": lambda message: tuple(node_of(inner) for inner in message.items),
 }
+_LEAVES = frozenset(_PLAIN.values())
+_readers = _Readers()
+
+
+class _Field:
+    """Read when it is asked for first; many rules ask the same node."""
+
+    def __init__(self, name: str, read: Read) -> None:
+        self._name, self._read = name, read
+
+    def __get__(self, node: Node, owner: type[Node]) -> Any:
+        value = node.__dict__[self._name] = self._read(node.message)
+        return value
+
+
+def _node_type(descriptor: Any) -> type[Node]:
+    names = [name for name in descriptor.fields_by_name if not hasattr(Node, name)]
+    fields = {name: _Field(name, _read_field(descriptor, name)) for name in names}
+    return type(descriptor.name, (Node,), {**fields, "type": descriptor.name})
+
+
+def _read_field(descriptor: Any, name: str) -> Read:
+    field = descriptor.fields_by_name[name]
+    if field.message_type is not None:
+        if field.is_repeated:
+            return lambda message: tuple(map(node_of, getattr(message, name)))
+        return lambda message: node_of(getattr(message, name)) if message.HasField(name) else None
+    if field.enum_type is not None:
+        names = {number: value.name for number, value in field.enum_type.values_by_number.items()}
+        return lambda message: names[getattr(message, name)]
+    return lambda message: getattr(message, name)
