@@ -1,28 +1,54 @@
-"""A connection that is being made while another one is still asked."""
+"""A connection that is being made while something else is done."""
 
 import contextlib
-from threading import Thread
+from threading import Lock, Thread
 
 from dashboard.core.environment import Environment
+from dashboard.core.errors import BadDatabaseUrl, EnvironmentFault, MissingVariable
 from dashboard.postgres.connect import Connection, dial
 
 
 class Ahead:
-    """Dials at once, in a thread that does nothing else. It fails without a word: whoever takes dials again."""
+    """Dials at once, in a thread that does nothing else."""
 
-    def __init__(self, environment: Environment, *, purpose: str, beside: Connection) -> None:
+    def __init__(self, environment: Environment, *, purpose: str, beside: Connection | None = None) -> None:
         self._environment, self._purpose, self._beside = environment, purpose, beside
         self._connection: Connection | None = None
+        self._fault: Exception | None = None
+        self._wanted, self._handing_over = True, Lock()
         self._thread = Thread(target=self._dial, daemon=True)
         with contextlib.suppress(RuntimeError, MemoryError):  # no thread can be had
             self._thread.start()
 
     def take(self) -> Connection | None:
-        """The connection, for the caller to close; None where it could not be had: dial again to hear why."""
+        """The connection, for the caller to close; None where this machine could not make it so: dial again.
+
+        Raises as `dial`.
+        """
         if self._thread.ident is not None:
             self._thread.join()
+        if self._fault is not None:
+            raise self._fault
         return self._connection
 
+    def leave(self) -> None:
+        """It is not wanted any more. Waits for nothing: a server may take long to answer."""
+        with self._handing_over:
+            self._wanted = False
+        if self._connection is not None:
+            self._connection.close()
+
     def _dial(self) -> None:
-        with contextlib.suppress(Exception):
-            self._connection = dial(self._environment, purpose=self._purpose, beside=self._beside)
+        try:
+            self._hand_over(dial(self._environment, purpose=self._purpose, beside=self._beside))
+        except (EnvironmentFault, MissingVariable, BadDatabaseUrl) as fault:
+            self._fault = fault
+        except Exception:  # noqa: BLE001, S110  # of the machine; who dials again hears of it
+            pass
+
+    def _hand_over(self, connection: Connection) -> None:
+        with self._handing_over:
+            if self._wanted:
+                self._connection = connection
+        if self._connection is None:
+            connection.close()

@@ -68,15 +68,25 @@ def key_of(ledger_schema: str) -> int:
 
 # No parameters, so that it goes by the simple protocol and leaves no portal, no snapshot and no transaction behind:
 # any of them would make somebody's CREATE INDEX CONCURRENTLY wait for ever.
-_TRY = sql.SQL("""
+_TAKE = sql.SQL("""
 SELECT CASE WHEN pg_catalog.pg_try_advisory_lock({key}) THEN pg_catalog.pg_try_advisory_lock({token}) ELSE false END,
-       pg_catalog.pg_backend_pid();
+       pg_catalog.pg_backend_pid()""")
+# Behind a pooler the protocol names another process, and whoever is lent that one next would have the lock.
+_IF_DIRECT = sql.SQL(" WHERE pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid}")
+_HOLDERS = sql.SQL(""";
 SELECT l.pid, a.application_name, coalesce(a.client_hostname, host(a.client_addr), 'the server itself'), a.backend_start
   FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
    AND l.classid = {high}::oid AND l.objid = {low}::oid
    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
 """)
+
+
+def acquire_if_free(connection: Connection, ledger_schema: str) -> Held | None:
+    """Try once, in a session of any settings, without asking who has it. None behind a pooler, too."""
+    key, token, pid = key_of(ledger_schema), secrets.randbits(63), connection.info.backend_pid
+    row = connection.execute(_TAKE.format(key=key, token=token) + _IF_DIRECT.format(pid=pid)).fetchone()
+    return Held(key, pid, token) if row is not None and row[0] else None
 
 
 def acquire(
@@ -104,8 +114,8 @@ def acquire(
 
 
 def _try(connection: Connection, key: int, token: int) -> tuple[bool, int, LockHolder | None]:
-    parts = {"key": key, "token": token, "high": key >> 32, "low": key & 0xFFFFFFFF}
-    cursor = connection.execute(_TRY.format(**{name: sql.Literal(part) for name, part in parts.items()}))
+    holders_of = _HOLDERS.format(high=key >> 32, low=key & 0xFFFFFFFF)
+    cursor = connection.execute(_TAKE.format(key=key, token=token) + holders_of)
     (got, pid), holders = cursor.fetchone() or (False, 0), []
     if cursor.nextset():
         holders = cursor.fetchall()

@@ -30,6 +30,7 @@ class Runner:
         self._report = report
 
     def __enter__(self) -> Self:
+        self._session.dial_control()
         return self
 
     def __exit__(
@@ -45,6 +46,14 @@ class Runner:
     def look(self) -> Survey:
         """Ask the database what it has. Changes nothing, and takes no lock."""
         return self._session.look()
+
+    def lock_if_free(self) -> bool:
+        """Take the runner's lock where nobody has it: what is seen from now on stays true. Not behind a pooler."""
+        return self._session.lock_if_free()
+
+    def get_ready(self) -> None:
+        """Files will run, most likely: what takes a while and changes nothing is begun. Waits for nothing."""
+        self._session.dial_work()
 
     def lock(self, wait: float) -> Held | Busy | Stopped:
         """Take the runner's lock, waiting at most so many seconds. Look first."""

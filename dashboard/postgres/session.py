@@ -39,7 +39,7 @@ from dashboard.postgres.flight import (
 )
 from dashboard.postgres.history import Author, Entry
 from dashboard.postgres.ledger import TAKEN
-from dashboard.postgres.lock import Busy, Held, Stopped, acquire
+from dashboard.postgres.lock import Busy, Held, Stopped, acquire, acquire_if_free
 from dashboard.postgres.observe import Survey, survey
 from dashboard.postgres.patience import bound
 from dashboard.postgres.watch import Limit, Watch
@@ -128,7 +128,9 @@ class Session:
         self.unbroken, self.used, self.plain = True, False, False
         self._control: Connection | None = None
         self._work: Connection | None = None
-        self._ahead: Ahead | None = None
+        self._control_ahead: Ahead | None = None
+        self._work_ahead: Ahead | None = None
+        self._fresh = False  # the control connection is not a session of our own yet
         self._work_pid, self._work_server = 0, datetime.min.replace(tzinfo=UTC)
         self._said_blind = False
         self._prepared = Prepared()
@@ -141,7 +143,7 @@ class Session:
     def working(self) -> Connection:
         """The work connection, made where there is none."""
         if self._work is None or self._work.closed:
-            self._work = self._arrived() or dial(self.environment, purpose="work", beside=self._control)
+            self._work = self._work_arrived() or dial(self.environment, purpose="work", beside=self._control)
             self.used, self._prepared = False, Prepared()
             self._work_pid, self._work_server = self._pid_of(self._work), self.known.server_started
             if frame.is_blind(self._work.info.server_version) and not self._said_blind:
@@ -149,9 +151,8 @@ class Session:
                 self.report(Notice(None, frame.BLIND))
         return self._work
 
-    def _arrived(self) -> Connection | None:
-        """What is on its way since the lock was had."""
-        ahead, self._ahead = self._ahead, None
+    def _work_arrived(self) -> Connection | None:
+        ahead, self._work_ahead = self._work_ahead, None
         return ahead.take() if ahead else None
 
     def _pid_of(self, work: Connection) -> int:
@@ -161,15 +162,18 @@ class Session:
 
     def close_work(self) -> None:
         """The next file gets a new session."""
-        work = self._work or self._arrived()
-        if work is not None:
-            work.close()
-        self._work, self.used = None, False
+        if self._work is not None:
+            self._work.close()
+        if self._work_ahead is not None:
+            self._work_ahead.leave()
+        self._work, self._work_ahead, self.used = None, None, False
 
     def close(self) -> None:
         try:
             self.close_work()
         finally:  # the lock must not outlive the run
+            if self._control_ahead is not None:
+                self._control_ahead.leave()
             if self._control is not None:
                 self._control.close()
 
@@ -190,15 +194,41 @@ class Session:
 
     # --- before the first file ---
 
+    def dial_control(self) -> None:
+        """Begin to, and wait for nothing."""
+        self._control_ahead = Ahead(self.environment, purpose="control")
+
+    def dial_work(self) -> None:
+        """Begin to, where the lock is had, and wait for nothing."""
+        if self._held is not None and self._work is None and self._work_ahead is None:
+            self._work_ahead = Ahead(self.environment, purpose="work", beside=self.controlling)
+
     def look(self) -> Survey:
         """Ask the database what it has. Changes nothing, and takes no lock."""
-        fresh, known = self._control is None, self._survey
-        if self._control is None:
-            self._control = dial(self.environment, purpose="control")
-            bound(self._control, _PATIENCE)
+        control, known = self._dialled(), self._survey
         complete = known is None or (known.picture.ledger_exists and known.history_exists)
-        self._survey = survey(self._control, self.environment, fresh=fresh, complete=complete)
+        fresh, self._fresh = self._fresh, False
+        self._survey = survey(control, self.environment, fresh=fresh, complete=complete)
         return self._survey
+
+    def _dialled(self) -> Connection:
+        """The control connection, made where there is none."""
+        if self._control is None:
+            ahead, self._control_ahead = self._control_ahead, None
+            self._control = (ahead.take() if ahead else None) or dial(self.environment, purpose="control")
+            bound(self._control, _PATIENCE)
+            self._fresh = True
+        return self._control
+
+    def lock_if_free(self) -> bool:
+        """Take the runner's lock where nobody has it, so that one look is enough. Not behind a pooler."""
+        control = self._dialled()
+        try:
+            self._held = acquire_if_free(control, self.environment.ledger_schema)
+        except psycopg.Error as wrong:
+            if control.closed:
+                raise _lost(self.environment, "while it was asked for the lock", str(wrong)) from wrong
+        return self._held is not None
 
     def lock(self, wait: float) -> Held | Busy | Stopped:
         """Take the runner's lock, waiting at most so many seconds. Look first."""
@@ -208,8 +238,7 @@ class Session:
             raise _lost(self.environment, "while it waited for the lock", str(wrong)) from wrong
         if isinstance(got, Held):
             self._held, self._pooled = got, got.pid != self.controlling.info.backend_pid
-            if self._work is None and self._ahead is None:
-                self._ahead = Ahead(self.environment, purpose="work", beside=self.controlling)
+            self.dial_work()
         return got
 
     def prepare(self, *, again: bool = True) -> None:

@@ -16,7 +16,7 @@ from dashboard.postgres.telling import Telling, script_of
 from dashboard.postgres.watch import Watch
 
 # In one flight at most: what a runner that dies may leave a server with, which goes on until it notices.
-FILES, CHARACTERS = 20, 200_000
+FILES, CHARACTERS = 50, 200_000
 
 # What only a new session sees, or what no session gets rid of.
 _NEEDS_NEW_SESSION = ("ALTER DATABASE", "ALTER ROLE", "ALTER SYSTEM", "LOAD", "PREPARE", "DEALLOCATE", "DISCARD")

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from dashboard import __version__
 from dashboard.core.environment import Environment
@@ -20,7 +21,6 @@ from dashboard.core.usable import unwritable
 from dashboard.core.words import count
 from dashboard.postgres.history import Author
 from dashboard.postgres.lock import Busy, Stopped
-from dashboard.postgres.observe import Survey
 from dashboard.postgres.runner import Runner
 from dashboard.postgres.session import Finish, Verdict
 
@@ -90,33 +90,35 @@ class _Run:
     def ending(self, read: Callable[[], Folder]) -> _Ending:
         if self.order.force and not (self.order.reason or "").strip():
             return self._refuse("forcing needs a reason, and none was given", 'Say why: --force --reason "…".')
-        folder = read()
         try:
             with Runner(self.environment, self._author(), self.tell, self.asked_to_stop) as runner:
-                return self._run(runner, folder)
+                return self._run(runner, read())
         except EnvironmentFault as fault:
             return _Ending(Outcome.UNREACHABLE, self._problem(str(fault), fault.advice))
 
     def _run(self, runner: Runner, folder: Folder) -> _Ending:
-        early = self._plan(runner.look(), folder)
-        if early is not None:
-            return early
+        locked = runner.lock_if_free()
+        ending = self._plan(runner, folder)
+        if ending is None and not locked:
+            ending = self._wait(runner) or self._plan(runner, folder)  # what was seen before the lock may be old
+        return ending or self._execute(runner)
+
+    def _wait(self, runner: Runner) -> _Ending | None:
+        """Wait for the lock, and say why it was not had."""
         got = runner.lock(self.order.lock_wait)
         if isinstance(got, Busy):
             return self._busy(got)
         if isinstance(got, Stopped):
             return _Ending(Outcome.CANCELLED, self._problem(f"cancelled by {got.who} before it began", "Run again."))
-        late = self._plan(runner.look(), folder)  # what was seen before the lock may be old
-        if late is not None:
-            return late
-        return self._execute(runner)
+        return None
 
-    def _plan(self, survey: Survey, folder: Folder) -> _Ending | None:
-        """Plan, and say why nothing runs; None where something does."""
+    def _plan(self, runner: Runner, folder: Folder) -> _Ending | None:
+        """Look and plan, and say why nothing runs; None where something does."""
+        survey = runner.look()
         refusal = self._unwritable(survey.picture, pending=False)
         if refusal is not None:
             return refusal
-        plan = self.plan = make_plan(self.environment, folder, survey.picture, self._review)
+        plan = self.plan = make_plan(self.environment, folder, survey.picture, partial(self._review, runner))
         refusal = self._unwritable(survey.picture, pending=bool(plan.steps))
         if refusal is not None:
             return refusal
@@ -174,10 +176,11 @@ class _Run:
         last = finishes[-1]
         return _Ending(_OUTCOMES[last.verdict], last.problem) if last.verdict in _OUTCOMES else None
 
-    def _review(self, batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
-        """The plan is made twice, before and after the lock, mostly of the same files."""
+    def _review(self, runner: Runner, batch: Sequence[Migration]) -> tuple[Reviewed, ...]:
+        """The plan is made twice where the lock is waited for, mostly of the same files."""
         from dashboard.core.safety.review import review  # the parser behind it takes long to import
 
+        runner.get_ready()
         files = tuple(batch)
         if files not in self._reviewed:
             self._reviewed[files] = review(files)

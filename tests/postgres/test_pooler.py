@@ -14,7 +14,8 @@ from dashboard.core.events import OutcomeUnknown
 from dashboard.core.picture import Picture
 from dashboard.core.run import Outcome
 from dashboard.postgres import watch
-from dashboard.postgres.connect import connect
+from dashboard.postgres.connect import connect, dial
+from dashboard.postgres.lock import acquire_if_free
 from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
 from tests.oracle import LOG, ORDER, Seen, ask, assert_consistent, folder_of, noted, three_files
@@ -86,6 +87,15 @@ def test_other_modes_are_refused_by_name_before_anything_is_written(
     assert "Give the database's direct address" in result.problem.advice
     assert "s3cret" not in str(result)
     assert made(environment) == [(None, None)]
+
+
+@pytest.mark.fault(52)
+def test_the_lock_is_not_taken_through_one_before_it_is_known(environment: Environment, behind: Behind) -> None:
+    """It would stay in a server process that is lent to somebody else next."""
+    for mode in ("session", "transaction", "statement"):
+        with dial(behind(mode), purpose="control") as connection:
+            assert acquire_if_free(connection, "public") is None
+            assert ask(environment, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 
 def test_servers_that_take_turns_are_found_out_too(environment: Environment, behind: Behind) -> None:

@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from dashboard.core.environment import Environment, Policies, Policy, Secret
+from dashboard.core.migration import Folder
 from dashboard.core.picture import NotReachable, Picture
 from dashboard.core.plan import State, make_plan
 from dashboard.core.run import Outcome, Result
@@ -37,6 +38,24 @@ def narrow(environment: Environment) -> Iterator[Environment]:
     yield replace(environment, url=Secret(url))
     ask(environment, f"DROP OWNED BY {role} CASCADE")
     ask(environment, f"DROP ROLE {role}")
+
+
+@pytest.mark.fault(88)
+def test_a_role_that_may_not_ask_for_the_lock_hears_so_when_it_needs_it(
+    environment: Environment, narrow: Environment
+) -> None:
+    apply(environment, three_files, ORDER)
+    ask(environment, "REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) FROM PUBLIC")
+    ask(
+        environment,
+        "GRANT USAGE ON SCHEMA rung TO PUBLIC; GRANT SELECT, INSERT ON _migrations_applied, rung.history TO PUBLIC",
+    )
+    assert apply(narrow, three_files, ORDER).outcome is Outcome.NOTHING
+    one_more = Folder((*three_files().migrations, *folder_of(("004_more.sql", "CREATE TABLE more ();")).migrations))
+    result = apply(narrow, lambda: one_more, ORDER)
+    assert result.outcome is Outcome.UNREACHABLE
+    assert result.problem
+    assert "permission denied for function pg_try_advisory_lock" in result.problem.message
 
 
 @pytest.mark.parametrize("narrower", [False, True])

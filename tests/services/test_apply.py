@@ -1,5 +1,6 @@
 """Apply, the recipe: what is decided before anything runs, and how every run ends."""
 
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from dashboard.core.migration import Folder, Refusal
 from dashboard.core.run import Order, Outcome, Problem, Result, nobody_stops
 from dashboard.postgres.connect import connect
 from dashboard.postgres.lock import acquire
+from dashboard.postgres.session import Session
 from dashboard.services.apply import apply
 from tests.oracle import (
     LOG,
@@ -25,7 +27,9 @@ from tests.oracle import (
     ledger,
     noted,
     three_files,
+    wait_until,
 )
+from tests.wire import wire_to
 
 ALL = ["001_log.sql", "002_middle.sql", "003_end.sql"]
 DROPS = "CREATE TABLE IF NOT EXISTS old (id int);\n\nDROP TABLE old;\n"
@@ -151,6 +155,32 @@ def test_files_that_another_run_applied_while_we_waited_do_not_run_again(environ
     assert_consistent(environment, ALL)
 
 
+def test_what_was_applied_until_the_lock_is_ours_does_not_run_again(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody has the lock one look is enough, because it comes after."""
+    take = Session.lock_if_free
+
+    def apply_meanwhile(session: Session) -> bool:
+        monkeypatch.undo()
+        run(environment, three_files())
+        return take(session)
+
+    monkeypatch.setattr(Session, "lock_if_free", apply_meanwhile)
+    assert run(environment, three_files()).outcome is Outcome.NOTHING
+    assert_consistent(environment, ALL)
+
+
+def test_where_the_lock_is_free_the_database_is_looked_at_once(environment: Environment) -> None:
+    assert environment.url
+    with wire_to(environment.url) as wire:
+        pieces: list[bytes] = []
+        wire.before = lambda chunk: pieces.append(chunk.data)
+        result = apply(replace(environment, url=wire.url), three_files, ORDER)
+    assert result.outcome is Outcome.APPLIED
+    assert sum(b"pg_is_in_recovery" in piece for piece in pieces) == 2, "at first as if ledger and history were there"
+
+
 def test_an_order_for_a_plan_that_changed_while_we_waited_runs_nothing(environment: Environment) -> None:
     shown = run(environment, three_files(), expected_digest="0" * 64).plan
     assert shown
@@ -200,12 +230,29 @@ def test_what_the_configuration_lacks_is_raised_before_anything_is_asked() -> No
         run(Environment("staging", 1, None, variable="STAGING_URL"), three_files())
 
 
-def test_a_missing_folder_is_raised(environment: Environment) -> None:
-    def read() -> Folder:
-        raise NoFolder("migrations")
+def no_folder() -> Folder:
+    raise NoFolder("migrations")
 
+
+def test_a_missing_folder_is_raised_and_no_session_stays(environment: Environment) -> None:
     with pytest.raises(NoFolder):
-        apply(environment, read, ORDER)
+        apply(environment, no_folder, ORDER)
+    ours = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'rung control' AND datname = current_database()"
+    wait_until(lambda: not ask(environment, ours))
+
+
+def test_a_missing_folder_is_raised_before_a_server_has_answered() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        silent = Environment("staging", 1, Secret(f"postgresql://app:s3cret@127.0.0.1:{port}/shop"))
+        with pytest.raises(NoFolder):
+            apply(silent, no_folder, ORDER)
+        link, _ = server.accept()
+        with link:
+            assert link.recv(1024), "it asked"
+            link.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                link.recv(1024)  # and would still hear an answer
 
 
 @pytest.mark.fault(31)
