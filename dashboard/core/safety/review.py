@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from dashboard.core.body import Body, read_body
@@ -25,11 +26,7 @@ Seen = set[Statement]  # the functions that were looked into for one statement
 
 _TRUSTING = frozenset({RiskClass.BLOCKING, RiskClass.BREAKING, RiskClass.WILL_FAIL})
 _RISKS = {rule.name: rule.risk for rule in (*RULES, UNREADABLE)}
-_BY_NODE: dict[str, list[Rule]] = {}
-for _rule in RULES:
-    for _type in _rule.on:
-        _BY_NODE.setdefault(_type, []).append(_rule)
-_WITHOUT_CATALOG = {kind: [rule for rule in rules if not rule.catalog] for kind, rules in _BY_NODE.items()}
+_ASKED_FOR = frozenset(kind for rule in RULES for kind in rule.on) | {"AlterTableStmt"}
 
 
 def review(batch: Sequence[Migration], there: Facts = NOTHING) -> tuple[Reviewed, ...]:
@@ -112,17 +109,31 @@ def _judge(statement: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
         return
     told: set[tuple[str, str]] = set()
     for node in walk(tree, _is_not_executed):
-        if node.type in _BY_NODE:
-            yield from _ask(node.type, node, statement, batch, told)
+        if node.type in _ASKED_FOR:
+            yield from _ask(_rules_for(_kinds(node), batch.asked), node, statement, batch, told)
         if node.type == "FuncCall":
             yield from _look_into_call(node, statement, batch, seen)
     if tree.type == "DoStmt":
         yield from _judge_body(statement, batch, seen)
 
 
-def _ask(kind: str, node: Node, statement: Statement, batch: Batch, told: set[tuple[str, str]]) -> Iterator[Finding]:
-    """What the rules for this kind of node have to say that was not yet told of this statement."""
-    for rule in (_BY_NODE if batch.asked else _WITHOUT_CATALOG).get(kind, ()):
+def _kinds(node: Node) -> tuple[str, ...]:
+    """By which words a rule may ask for it."""
+    if node.type != "AlterTableStmt":
+        return (node.type,)
+    return (node.type, *(command.subtype for command in node.cmds))
+
+
+@lru_cache(maxsize=4096)
+def _rules_for(kinds: tuple[str, ...], catalog: bool) -> tuple[Rule, ...]:  # noqa: FBT001  # the cache takes no names
+    return tuple(rule for rule in RULES if not set(rule.on).isdisjoint(kinds) and (catalog or not rule.catalog))
+
+
+def _ask(
+    rules: Sequence[Rule], node: Node, statement: Statement, batch: Batch, told: set[tuple[str, str]]
+) -> Iterator[Finding]:
+    """What the rules have to say of a node that was not yet told of this statement."""
+    for rule in rules:
         batch.trusting = rule.risk in _TRUSTING
         try:
             for remark in rule.judge(node, batch):
@@ -158,7 +169,7 @@ def _judge_body(definition: Statement, batch: Batch, seen: Seen) -> Iterator[Fin
 
 
 def _judge_inside(definition: Statement, batch: Batch, seen: Seen) -> Iterator[Finding]:
-    foreign = list(_ask(BODY, definition.tree, definition, batch, set()))
+    foreign = list(_ask(_rules_for((BODY,), batch.asked), definition.tree, definition, batch, set()))
     if foreign:
         yield from foreign
         return
@@ -188,7 +199,7 @@ def _judge_dynamic(expression: Statement, batch: Batch, seen: Seen) -> Iterator[
     except SyntaxFault:
         statements = None
     if statements is None:
-        yield from _ask(DYNAMIC, expression.tree, expression, batch, set())
+        yield from _ask(_rules_for((DYNAMIC,), batch.asked), expression.tree, expression, batch, set())
         return
     for statement in statements:
         yield from _judge(statement, batch, seen)

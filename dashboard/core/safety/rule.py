@@ -65,7 +65,8 @@ class Rule:
     Attributes
     ----------
     name: its name in the catalogue: `drop-column`.
-    on: types of the nodes that `judge` gets to see, wherever the migration executes them.
+    on: types of the nodes that `judge` gets to see, wherever the migration executes them. Subtypes of ALTER TABLE's
+        commands stand for the whole statement with such a command in it: `AT_DropColumn`.
     about: what it looks for, what it leaves alone, and why; for the documentation.
     safer: the safer way, ready to follow.
     claim: what the server does with the bad example, where the rule speaks of locks, scans, rewrites or failure.

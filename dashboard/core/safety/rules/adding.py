@@ -173,14 +173,19 @@ _STRONG = "AccessExclusiveLock"
 _ON = {
     "lock-table": ("LockStmt",),
     "select-for-update-all": ("SelectStmt",),
-    "set-tablespace": ("AlterTableStmt", "AlterTableMoveAllStmt"),
+    "set-tablespace": ("AT_SetTableSpace", "AlterTableMoveAllStmt"),
+    "set-not-null": ("AT_SetNotNull",),
+    "alter-column-type": ("AT_AlterColumnType",),
+    "set-logged": ("AT_SetLogged",),
+    "set-access-method": ("AT_SetAccessMethod",),
+    "set-expression": ("AT_SetExpression",),
 }
 
 
 def _rule(
     name: str, judge: Judge, about: str, safer: str, claim: Claim | None, risk: RiskClass = RiskClass.BLOCKING
 ) -> Rule:
-    return Rule(name, risk, _ON.get(name, ("AlterTableStmt",)), judge, about=about, safer=safer, claim=claim)
+    return Rule(name, risk, _ON.get(name, ("AT_AddColumn",)), judge, about=about, safer=safer, claim=claim)
 
 
 _REWRITE, _SCAN = Claim(lock=_STRONG, scans=True, rewrites=True), Claim(lock=_STRONG, scans=True)

@@ -214,7 +214,7 @@ RULES = (
     ),
     _rule(
         "drop-constraint",
-        "AlterTableStmt",
+        "AT_DropConstraint",
         _alters("drops constraint {name} of {table}; nothing keeps wrong rows out any more", "AT_DropConstraint"),
         "ALTER TABLE … DROP CONSTRAINT. A key takes its index along, and ON CONFLICT may need it.",
         _LATER,
@@ -222,7 +222,7 @@ RULES = (
     ),
     _rule(
         "drop-not-null",
-        "AlterTableStmt",
+        "AT_DropNotNull",
         _alters("lets {column} be NULL; code that relies on a value may fail", "AT_DropNotNull"),
         "ALTER COLUMN … DROP NOT NULL.",
         "Make sure that every reader takes a NULL.",
@@ -230,7 +230,7 @@ RULES = (
     ),
     _rule(
         "change-default",
-        "AlterTableStmt",
+        "AT_ColumnDefault",
         _alters("changes the default of {column}; code that leaves it out gets another value", "AT_ColumnDefault"),
         "ALTER COLUMN … SET DEFAULT and DROP DEFAULT. Old rows stay as they are.",
         "Let the code write the value itself before the default changes.",
@@ -238,14 +238,14 @@ RULES = (
     ),
     _rule(
         "drop-expression",
-        "AlterTableStmt",
+        "AT_DropExpression",
         _alters("stops computing {column}; new rows get no value", "AT_DropExpression"),
         "ALTER COLUMN … DROP EXPRESSION. The values that are there stay.",
         "Let the code write the column first.",
     ),
     _rule(
         "identity-change",
-        "AlterTableStmt",
+        "AT_DropIdentity",
         _alters("stops numbering {column}, and drops its sequence; inserts without a number fail", "AT_DropIdentity"),
         "ALTER COLUMN … DROP IDENTITY.",
         "Let the code write the number first.",
@@ -253,7 +253,7 @@ RULES = (
     ),
     _rule(
         "disable-trigger",
-        "AlterTableStmt",
+        "AT_DisableTrig AT_DisableTrigAll AT_DisableTrigUser",
         _alters(
             "switches triggers of {table} off",
             *("AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser"),
@@ -264,7 +264,7 @@ RULES = (
     ),
     _rule(
         "enable-row-security",
-        "AlterTableStmt",
+        "AT_EnableRowSecurity",
         _alters(
             "hides every row of {table} from all but its owner, but for what policies show", "AT_EnableRowSecurity"
         ),
@@ -274,7 +274,7 @@ RULES = (
     ),
     _rule(
         "disable-row-security",
-        "AlterTableStmt",
+        "AT_DisableRowSecurity AT_NoForceRowSecurity",
         _disable_security,
         "ALTER TABLE … DISABLE ROW LEVEL SECURITY and NO FORCE ROW LEVEL SECURITY.",
         "Write a policy for the rows that shall be seen.",
@@ -289,14 +289,14 @@ RULES = (
     ),
     _rule(
         "replica-identity",
-        "AlterTableStmt",
+        "AT_ReplicaIdentity",
         _alters("changes the replica identity of {table}; with NOTHING published updates fail", "AT_ReplicaIdentity"),
         "ALTER TABLE … REPLICA IDENTITY.",
         "Keep a key as the identity of every published table.",
     ),
     _rule(
         "detach-partition",
-        "AlterTableStmt",
+        "AT_DetachPartition",
         _alters("takes a partition out of {table}; its rows are no longer found there", "AT_DetachPartition"),
         "ALTER TABLE … DETACH PARTITION. Without CONCURRENTLY (PostgreSQL 14) nobody can use the parent meanwhile.",
         "Let the code stop reading those rows first; then DETACH PARTITION … CONCURRENTLY, in a file of its own.",

@@ -105,7 +105,7 @@ RULES = (
     Rule(
         "alter-column-type-lossy",
         RiskClass.DESTRUCTIVE,
-        ("AlterTableStmt",),
+        ("AT_AlterColumnType",),
         _change_type,
         about=(
             "ALTER COLUMN … TYPE where values may change without an error. The text does not tell the old type, so the "
@@ -126,7 +126,7 @@ RULES = (
     Rule(
         "set-unlogged",
         RiskClass.DESTRUCTIVE,
-        ("AlterTableStmt",),
+        ("AT_SetUnLogged",),
         _set_unlogged,
         about="ALTER TABLE … SET UNLOGGED: the rows no longer survive a crash. Tables that this batch made may.",
         safer="Keep it logged; make a separate unlogged table for what may be lost.",

@@ -99,7 +99,7 @@ RULES = (
     Rule(
         "add-check",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_AddConstraint",),
         _checked("CONSTR_CHECK", "check", "checks every row of {table}; nobody can read or write {table} meanwhile"),
         about=(
             "ADD CONSTRAINT … CHECK reads the whole table under ACCESS EXCLUSIVE, every partition included. NOT VALID "
@@ -111,7 +111,7 @@ RULES = (
     Rule(
         "add-not-null-constraint",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_AddConstraint",),
         _checked(
             "CONSTR_NOTNULL", "not_null", "looks for NULLs in every row of {table}; nobody can use {table} meanwhile"
         ),
@@ -122,7 +122,7 @@ RULES = (
     Rule(
         "add-foreign-key",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_AddConstraint",),
         _checked(
             "CONSTR_FOREIGN", "fkey", "looks up every row of {table} in {other}; nobody can write to either meanwhile"
         ),
@@ -137,7 +137,7 @@ RULES = (
     Rule(
         "add-unique",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_AddConstraint",),
         _unique("CONSTR_UNIQUE", "unique", "key"),
         about="ADD UNIQUE builds its index under ACCESS EXCLUSIVE. USING INDEX takes one that is there, and is brief.",
         safer="CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT … UNIQUE USING INDEX.",
@@ -146,7 +146,7 @@ RULES = (
     Rule(
         "add-primary-key",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_AddConstraint",),
         _unique("CONSTR_PRIMARY", "primary key", "pkey"),
         about=(
             "ADD PRIMARY KEY builds its index under ACCESS EXCLUSIVE, and looks for NULLs in every row. "
@@ -158,7 +158,7 @@ RULES = (
     Rule(
         "add-exclude",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_AddConstraint",),
         _exclude,
         about="ADD … EXCLUDE builds its index under ACCESS EXCLUSIVE and reads the table twice; no other form.",
         safer="Fill a second table that has the constraint and swap the names, or use a maintenance window.",
@@ -167,7 +167,7 @@ RULES = (
     Rule(
         "validate-in-lock",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_ValidateConstraint",),
         _validate,
         about=(
             "VALIDATE CONSTRAINT lets everybody go on, unless the same transaction holds a stronger lock on the table "
@@ -179,7 +179,7 @@ RULES = (
     Rule(
         "alter-constraint-enforced",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_AlterConstraint",),
         _enforced,
         about="ALTER CONSTRAINT … ENFORCED (PostgreSQL 18) reads the whole table under ACCESS EXCLUSIVE.",
         safer="Add a second foreign key NOT VALID, validate it in a later file, and drop the first.",

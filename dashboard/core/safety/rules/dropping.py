@@ -117,7 +117,7 @@ RULES = (
     Rule(
         "drop-column",
         RiskClass.DESTRUCTIVE,
-        ("AlterTableStmt",),
+        ("AT_DropColumn",),
         _drop_column,
         about=(
             "ALTER TABLE … DROP COLUMN. Indexes and constraints with the column go too; PostgreSQL 12 to 14 also drop "
@@ -131,7 +131,7 @@ RULES = (
     Rule(
         "drop-attribute",
         RiskClass.DESTRUCTIVE,
-        ("AlterTableStmt",),
+        ("AT_DropColumn",),
         _drop_attribute,
         about="ALTER TYPE … DROP ATTRIBUTE: columns and typed tables of the type lose the values.",
         safer="Make a new type, and convert the columns to it.",
@@ -203,7 +203,7 @@ RULES = (
     Rule(
         "drop-cascade",
         RiskClass.DESTRUCTIVE,
-        ("DropStmt", "AlterTableStmt", "AlterDomainStmt"),
+        ("DropStmt", "AT_DropConstraint", "AT_DropColumn", "AlterDomainStmt"),
         _drop_cascade,
         about=(
             "CASCADE on anything that holds no data itself (views, functions, constraints, collations, …): what falls "

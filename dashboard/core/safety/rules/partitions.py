@@ -44,7 +44,7 @@ RULES = (
     Rule(
         "attach-partition",
         RiskClass.BLOCKING,
-        ("AlterTableStmt",),
+        ("AT_AttachPartition",),
         _attach,
         about=(
             "ATTACH PARTITION of a table that was there before reads it in full under ACCESS EXCLUSIVE. A valid CHECK "
@@ -69,7 +69,7 @@ RULES = (
     Rule(
         "inherit",
         RiskClass.BREAKING,
-        ("AlterTableStmt",),
+        ("AT_AddInherit", "AT_DropInherit"),
         _inherit,
         about="ALTER TABLE … INHERIT and NO INHERIT of a table that was there before: queries of the parent change.",
         safer="Change the code first, so that it reads ONLY the parent or the child by its own name.",

@@ -96,7 +96,7 @@ def _rule(name: str, on: str, judge: Judge, about: str, safer: str, claim: Claim
 RULES = (
     _rule(
         "change-owner",
-        "AlterTableStmt AlterOwnerStmt ReassignOwnedStmt",
+        "AT_ChangeOwner AlterOwnerStmt ReassignOwnedStmt",
         _owner,
         "ALTER … OWNER TO, and REASSIGN OWNED, of what was there before.",
         "Grant the new role what it needs, and change the owner one release later.",

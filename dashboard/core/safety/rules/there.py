@@ -261,7 +261,7 @@ RULES = (
     _rule(
         "drop-generated",
         _DESTROYS,
-        "AlterTableStmt",
+        "AT_DropColumn",
         _drop_generated,
         "DROP COLUMN of a column that a generated column is computed from, on PostgreSQL 12 to 14: that column goes "
         "too, without a notice. From 15 on PostgreSQL refuses, see depended-on.",
@@ -289,7 +289,7 @@ RULES = (
     _rule(
         "add-column-domain-checked",
         _BLOCKS,
-        "AlterTableStmt",
+        "AT_AddColumn",
         _domain,
         "ADD COLUMN of a domain that has a CHECK or NOT NULL writes the whole table, even without a default. A domain "
         "without either is brief.",
@@ -299,7 +299,7 @@ RULES = (
     _rule(
         "add-foreign-key-not-valid-partitioned",
         _FAILS,
-        "AlterTableStmt",
+        "AT_AddConstraint",
         _partitioned,
         "ADD FOREIGN KEY … NOT VALID to a partitioned table, which PostgreSQL takes from 18 on.",
         "Add it to each partition NOT VALID, validate those in later files, and add it to the parent then.",
@@ -307,7 +307,7 @@ RULES = (
     _rule(
         "add-primary-key-using-nullable-index",
         _BLOCKS,
-        "AlterTableStmt",
+        "AT_AddConstraint",
         _nullable,
         "ADD PRIMARY KEY USING INDEX reads the whole table under ACCESS EXCLUSIVE where a column of it may be NULL. "
         "With NOT NULL, or a valid CHECK that says so, it is brief.",
