@@ -51,7 +51,7 @@ def measure(ground: Ground) -> Group:
             psql,
             floor,
             Line(
-                "Rung inside, from reading the folder to the end", taken["inside"], floor=floor, bound=Bound(1.4, 1.0)
+                "Rung inside, from reading the folder to the end", taken["inside"], floor=floor, bound=Bound(1.25, 1.0)
             ),
             Line("rung migrate, whole process", taken["process"], floor=psql),
         ),
