@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 import threading
+import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -149,14 +150,18 @@ class Accounts:
     def disconnect(self, email: str, *, by: Source = UNKNOWN) -> bool:
         """Its issuer signs in for it no longer, and links open it again; ends sessions. False where none did.
 
+        A disabled one as well: it may be enabled later.
+
         Raises NotFound.
         """
         with self._home.transaction() as connection:
-            account = _found(rows.find(connection, _normal(email)), email)
-            if not identities.disconnect(connection, account.id):
+            account_id = rows.id_of(connection, _normal(email))
+            if account_id is None:
+                raise NotFound("account", email)
+            if not identities.disconnect(connection, account_id):
                 return False
-            rows.set_password(connection, account.id, None)  # one that was being set while the account was connected
-            rows.end_sessions(connection, account.id)
+            rows.set_password(connection, account_id, None)  # one that was being set while the account was connected
+            rows.end_sessions(connection, account_id)
             audit.append(connection, Report(Deed.DISCONNECTED, by, subject=_normal(email)))
         return True
 
@@ -372,10 +377,10 @@ def _normal(email: str) -> str:
 
 
 def looks_like_email(address: str) -> bool:
+    """Also: no letters that only look like others, or become them in lower case."""
     name, at, domain = address.rpartition("@")
-    return (
-        bool(name and at and domain) and address.isprintable() and " " not in address and len(address) <= _LONGEST_EMAIL
-    )
+    plain = address.isprintable() and " " not in address and unicodedata.is_normalized("NFKC", address)
+    return bool(name and at and domain) and plain and domain.isascii() and len(address) <= _LONGEST_EMAIL
 
 
 def _who(email: str) -> bytes:

@@ -57,20 +57,30 @@ class Identities:
             )
             if not renewed:
                 self._refuse("the session has ended")
-            audit.append(connection, Report(Deed.PROVED, Source(visitor.email, address), detail=self._issuer.label))
+            source = Source(visitor.email, address)
+            audit.append(connection, Report(Deed.PROVED, source, trip.environment, detail=self._issuer.label))
         return token
 
     def _account(self, connection: Connection, identity: Identity, address: str) -> tuple[str, str]:
         """Its id and address; made now, where this person has none."""
         found = identities.account_of(connection, identity.issuer, identity.subject)
         if found is None:
-            return self._made(connection, identity, address)
+            made = self._made(connection, identity, address)
+            if made is not None:
+                return made
+            found = identities.account_of(connection, identity.issuer, identity.subject)
+        if found is None:
+            reason = f"an account for {identity.email} is there already. Sign in to it, then connect it under Account"
+            self._refuse(reason)
         if found[2]:
             self._refuse("the account is disabled")
         return found[0], found[1]
 
-    def _made(self, connection: Connection, identity: Identity, address: str) -> tuple[str, str]:
-        """An account with no role at all. Its address is a name: whoever has it already is somebody else."""
+    def _made(self, connection: Connection, identity: Identity, address: str) -> tuple[str, str] | None:
+        """An account with no role at all; None where there is one of that address.
+
+        An address is only a name: whoever has it already is somebody else, or the same person in another tab.
+        """
         why = why_no_account(self._issuer, identity)
         if why is None and not looks_like_email(identity.email):
             why = f"what {self._issuer.label} says is no e-mail address"
@@ -80,8 +90,7 @@ class Identities:
             self._refuse(why)
         account_id = rows.add(connection, identity.email, None)
         if account_id is None:
-            reason = f"an account for {identity.email} is there already. Sign in to it, then connect it under Account"
-            self._refuse(reason)
+            return None
         if not identities.connect(connection, account_id, identity.issuer, identity.subject):
             self._refuse("the account was made at this moment; try again")
         source = Source(identity.email, address)

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -266,7 +267,7 @@ def _identity(issuer: str, claims: Mapping[str, Any]) -> Identity:
     return Identity(
         issuer,
         claims["sub"],
-        email.strip().lower() if isinstance(email, str) else "",
+        _lower(email.strip()) if isinstance(email, str) else "",
         _YES_OR_NO.get(str(verified)),
         _moment(shown),
     )
@@ -279,3 +280,8 @@ def _moment(told: object) -> datetime | None:
         return datetime.fromtimestamp(told, UTC)
     except _ODD:
         return None
+
+
+def _lower(email: str) -> str:
+    """Left as it is where a letter would become another one: the sign of Kelvin a k."""
+    return email.lower() if unicodedata.is_normalized("NFKC", email) else email

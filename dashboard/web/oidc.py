@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, after_this_request, g, make_response, redirect, render_template, request, url_for
@@ -44,7 +45,7 @@ def leave() -> AnyResponse:
 @open_to_all
 def go() -> AnyResponse:
     """To the issuer, on the trip that a form began: browsers let no form lead to another site."""
-    trip = _begun()
+    trip = _begun(request.args.get("state", ""))
     if trip is None:
         return redirect(url_for("signin.show"), 303)
     return _out(trip)
@@ -54,8 +55,9 @@ def go() -> AnyResponse:
 @open_to_all
 def arrive() -> AnyResponse:
     """Back from the issuer. A trip ends here, however it ends."""
-    after_this_request(_forget)
-    trip = _begun()
+    trip = _begun(request.args.get("state", ""))
+    if trip is not None:
+        after_this_request(partial(_end, trip))
     visitor = g.visitor = _session_of(trip)
     try:
         return _arrived(trip, visitor)
@@ -72,7 +74,7 @@ def connect() -> AnyResponse:
     """A page with the way there; what the account is opened by is changed only after the way back."""
     visitor = current.visitor()
     trip = _trip(Purpose.CONNECT, way_on=url_for("account.show", done="connected"), session=visitor.session)
-    page = ConnectPage(current.frame("Connect · Rung"), visitor.email, _issuer().issuer.label, url_for("oidc.go"))
+    page = ConnectPage(current.frame("Connect · Rung"), visitor.email, _issuer().issuer.label, way(trip))
     return set_out(make_response(render_template("connect.html", page=page)), trip)
 
 
@@ -83,18 +85,18 @@ def proof_trip(visitor: Visitor, environment: str, form: Mapping[str, str]) -> T
 
 
 def set_out(answer: AnyResponse, trip: Trip) -> AnyResponse:
-    """Give the browser what only it is to have."""
-    sealed = str(_seal().dumps(dataclasses.asdict(trip)))
-    if len(sealed) > _MOST:  # a long reason has to be typed again
-        sealed = str(_seal().dumps(dataclasses.asdict(dataclasses.replace(trip, fields=()))))
-    site = current.site()
-    answer.set_cookie(_cookie(), sealed, max_age=LIFE, secure=site.https, httponly=True, samesite="Lax", path="/")
-    return answer
+    """Give the browser what only it is to have; the trips that its other tabs began go on."""
+    return _keep([*_trips(), trip], answer)
+
+
+def way(trip: Trip) -> str:
+    """The address of a page's link that begins the trip."""
+    return url_for("oidc.go", state=trip.state)
 
 
 def _arrived(trip: Trip | None, visitor: Visitor | None) -> AnyResponse:
     issuer = _issuer()
-    if trip is None or not hmac.compare_digest(trip.state.encode(), request.args.get("state", "").encode()):
+    if trip is None:
         reason = "the answer belongs to no sign-in that this browser began within the last 10 minutes"
         raise NotLetIn(issuer.issuer.label, reason)
     identity = issuer.identity(request.args, trip, _callback())
@@ -153,7 +155,7 @@ def _callback() -> str:
     return base + url_for("oidc.arrive")
 
 
-# --- the trip, in a cookie of this browser ---
+# --- trips, in a cookie of this browser: each tab may have begun one ---
 
 
 def _trip(purpose: Purpose, **more: Any) -> Trip:
@@ -161,15 +163,42 @@ def _trip(purpose: Purpose, **more: Any) -> Trip:
     return Trip(purpose, new_token(), new_token(), new_token(), time.time(), **more)
 
 
-def _begun() -> Trip | None:
-    """None where this browser began none, or too long ago, or what it sends is not ours."""
+def _begun(state: str) -> Trip | None:
+    """None where this browser began none of that state, or too long ago."""
     _issuer()
+    return next((trip for trip in _trips() if hmac.compare_digest(trip.state.encode(), state.encode())), None)
+
+
+def _trips() -> list[Trip]:
+    """The oldest first; none where what the browser sends is not ours."""
     try:
         told = _seal().loads(request.cookies.get(_cookie(), ""), max_age=LIFE)
-        fields = tuple((str(name), str(value)) for name, value in told.pop("fields"))
-        return Trip(purpose=Purpose(told.pop("purpose")), fields=fields, **told)
+        return [trip for trip in map(_read, told) if time.time() - trip.left_at <= LIFE]
     except (BadData, KeyError, TypeError, ValueError, AttributeError):
-        return None
+        return []
+
+
+def _read(told: dict[str, Any]) -> Trip:
+    fields = tuple((str(name), str(value)) for name, value in told.pop("fields"))
+    return Trip(purpose=Purpose(told.pop("purpose")), fields=fields, **told)
+
+
+def _keep(trips: list[Trip], answer: AnyResponse) -> AnyResponse:
+    site = current.site()
+    how: dict[str, Any] = {"secure": site.https, "httponly": True, "samesite": "Lax", "path": "/"}
+    if trips:
+        answer.set_cookie(_cookie(), _sealed(trips), max_age=LIFE, **how)
+    else:
+        answer.delete_cookie(_cookie(), **how)
+    return answer
+
+
+def _sealed(trips: list[Trip]) -> str:
+    """As many of the newest as a cookie holds. Of one that is too long alone the form has to be filled in again."""
+    bare = dataclasses.replace(trips[-1], fields=())
+    shorter = [*(trips[first:] for first in range(len(trips))), [bare], [dataclasses.replace(bare, way_on="")]]
+    texts = (str(_seal().dumps(list(map(dataclasses.asdict, some)))) for some in shorter)
+    return next(text for text in texts if len(text) <= _MOST)
 
 
 def _seal() -> URLSafeTimedSerializer:
@@ -180,7 +209,6 @@ def _cookie() -> str:
     return "__Host-rung-oidc" if current.site().https else "rung-oidc"
 
 
-def _forget(answer: Response) -> Response:
-    site = current.site()
-    answer.delete_cookie(_cookie(), secure=site.https, httponly=True, samesite="Lax")
+def _end(trip: Trip, answer: Response) -> Response:
+    _keep([other for other in _trips() if other.state != trip.state], answer)
     return answer

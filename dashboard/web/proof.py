@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from flask import make_response, render_template, request, url_for
+from flask import make_response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import WayIn
@@ -41,7 +41,7 @@ def unproved(environment: Environment, form: Mapping[str, str]) -> AnyResponse |
 def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -> AnyResponse:
     visitor, issuer = current.visitor(), current.services().settings.oidc
     email, way_in = visitor.email, current.services().accounts.way_in(visitor.email)
-    elsewhere = way_in is WayIn.ISSUER and issuer is not None
+    trip = oidc.proof_trip(visitor, name, form) if way_in is WayIn.ISSUER and issuer is not None else None
     page = ProofPage(
         frame=current.frame(f"Is it you? · {name} · Rung"),
         environment=name,
@@ -50,10 +50,10 @@ def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -
         reason=form.get("reason", ""),
         email=email,
         has_password=way_in is WayIn.PASSWORD,
-        issuer=Link(issuer.label, url_for("oidc.go")) if elsewhere and issuer else None,
+        issuer=Link(issuer.label, oidc.way(trip)) if trip and issuer else None,
         failed=failed,
         command=f"rung user link {email}",
         back_href=environment_href(name),
     )
     answer = make_response(render_template("proof.html", page=page), status)
-    return oidc.set_out(answer, oidc.proof_trip(visitor, name, form)) if elsewhere else answer
+    return oidc.set_out(answer, trip) if trip else answer

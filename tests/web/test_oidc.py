@@ -3,10 +3,12 @@
 import base64
 import hmac
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
@@ -22,7 +24,8 @@ from dashboard.bootstrap import Services, build
 from dashboard.core.access import LinkPurpose, Role
 from dashboard.core.environment import Secret
 from dashboard.core.errors import ByIssuer, IssuerFault
-from dashboard.core.oidc import Issuer, Purpose, Trip
+from dashboard.core.oidc import Identity, Issuer, Purpose, Trip
+from dashboard.postgres.home import identities
 from dashboard.services.oidc import OpenIdConnect
 from dashboard.settings import Settings
 from dashboard.web import create_app
@@ -67,6 +70,13 @@ def come(person: Person, who: AtIssuer, address: str = LEAVE) -> TestResponse:
 
 def newcomer(cast: Cast) -> Person:
     return Person(cast.app.test_client())
+
+
+def way(page: TestResponse) -> str:
+    """The link to the issuer that a page of ours has."""
+    found = re.search(rf'href="({LEAVE}/go[^"]*)"', page.text)
+    assert found, words(page)
+    return unescape(found[1])
 
 
 def is_in(person: Person) -> bool:
@@ -219,7 +229,7 @@ def test_disconnecting_gives_the_links_back_and_ends_the_sessions(cast: Cast, se
 def connect(person: Person, who: AtIssuer) -> TestResponse:
     asked = person.post("/account/identity", page="/account")
     assert asked.status_code == 200
-    return come(person, who, f"{LEAVE}/go")
+    return come(person, who, way(asked))
 
 
 def test_somebody_connects_an_account_and_comes_in_that_way_from_then_on(cast: Cast, in_home: Home) -> None:
@@ -257,7 +267,7 @@ def test_what_one_session_began_does_not_connect_another_s_account(cast: Cast) -
     begun = cast.viewer.post("/account/identity", page="/account")
     (cookie,) = (one for one in begun.headers.getlist("Set-Cookie") if one.startswith("rung-oidc="))
     cast.operator.client.set_cookie("rung-oidc", cookie.partition("=")[2].partition(";")[0])
-    answer = come(cast.operator, AtIssuer("bob"), f"{LEAVE}/go")
+    answer = come(cast.operator, AtIssuer("bob"), way(begun))
     assert "the session that this began in has ended" in words(answer)
     assert "Set a password" in cast.operator.read("/account")
 
@@ -287,7 +297,7 @@ def test_an_issuer_that_let_somebody_in_without_asking_proves_nothing(
     assert "Prove it at Acme" in words(answer)
     assert "Password of" not in words(answer)
     assert nothing_runs(services)
-    proved = come(person, ann, f"{LEAVE}/go")
+    proved = come(person, ann, way(answer))
     assert ann.asked == 2, "the issuer asked again"
     assert proved.status_code == 200
     assert "Nothing was started yet" in words(proved)
@@ -305,8 +315,7 @@ def test_a_proof_of_somebody_else_is_none(
 ) -> None:
     person, _ = admin
     old()
-    force(person)
-    assert "it knows you as somebody else" in words(come(person, AtIssuer("bob"), f"{LEAVE}/go"))
+    assert "it knows you as somebody else" in words(come(person, AtIssuer("bob"), way(force(person))))
     assert force(person).status_code == 401
     assert nothing_runs(services)
 
@@ -318,8 +327,7 @@ def test_the_session_goes_on_under_another_token_after_a_proof(
     person, ann = admin
     old()
     before = person.client.get_cookie("rung")
-    force(person)
-    come(person, ann, f"{LEAVE}/go")
+    come(person, ann, way(force(person)))
     after = person.client.get_cookie("rung")
     assert before
     assert after
@@ -334,9 +342,8 @@ def test_what_no_cookie_can_hold_has_to_be_typed_again(
 ) -> None:
     person, ann = admin
     old()
-    monkeypatch.setattr("dashboard.web.oidc._MOST", 400)
-    force(person)
-    proved = come(person, ann, f"{LEAVE}/go")
+    monkeypatch.setattr("dashboard.web.oidc._MOST", 550)
+    proved = come(person, ann, way(force(person)))
     assert "too long to keep" in words(proved)
     assert force(person).status_code == 303, "the proof counts"
 
@@ -493,16 +500,16 @@ def test_an_issuer_that_does_not_say_when_it_asked_proves_nothing(
     person = newcomer(cast)
     person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
     services.accounts.set_role(ANN, Role.ADMIN)
-    assert force(person).status_code == 401, "signing in was no proof"
-    out = parse_qs(urlsplit(person.get(f"{LEAVE}/go").location).query)
+    asked = force(person)
+    assert asked.status_code == 401, "signing in was no proof"
+    out = parse_qs(urlsplit(person.get(way(asked)).location).query)
     assert out["prompt"] == ["login"]
     assert out["login_hint"] == [ANN]
     forger.nonce = out["nonce"][0]
     answer = person.get(f"{LEAVE}/callback?code=a&state={out['state'][0]}")
     assert "does not say when it did" in words(answer)
     for stale in (time.time() - 3600, True, "now", 10**30):
-        force(person)
-        out = parse_qs(urlsplit(person.get(f"{LEAVE}/go").location).query)
+        out = parse_qs(urlsplit(person.get(way(force(person))).location).query)
         forger.nonce = out["nonce"][0]
         forger.forge = lambda forger, claims, at=stale: forger.signed(claims | {"auth_time": at})
         assert person.get(f"{LEAVE}/callback?code=a&state={out['state'][0]}").status_code == 400
@@ -567,6 +574,83 @@ def test_the_secret_is_told_as_the_standard_has_it(
         other.identity({"code": "a"}, trip, issuer.CALLBACK)
     name, _, word = base64.b64decode(told[0].removeprefix("Basic ")).decode("ascii").partition(":")
     assert (unquote_plus(name), unquote_plus(word)) == ("https://rung.example/a b", secret)
+
+
+# --- several tabs, and several things at the same moment ---
+
+
+def test_each_tab_of_a_browser_comes_back_to_where_it_began(forger: Forger, cast: Cast) -> None:
+    person = newcomer(cast)
+    first, second = set_out(person, forger), set_out(person, forger)
+    assert person.get(f"{LEAVE}/callback?code=a&state={first}").status_code == 400, "its nonce is another"
+    assert person.get(f"{LEAVE}/callback?code=a&state=evil").status_code == 400
+    assert person.get(f"{LEAVE}/callback?code=a&state={second}").status_code == 303
+    assert person.get(f"{LEAVE}/callback?code=a&state={second}").status_code == 400, "each is good for once"
+
+
+def test_a_proof_is_asked_for_although_another_tab_began_to_sign_in(
+    admin: tuple[Person, AtIssuer],
+    old: Callable[[], None],  # noqa: F811
+) -> None:
+    person, ann = admin
+    old()
+    asked = force(person)
+    person.get(LEAVE)
+    assert "Nothing was started yet" in words(come(person, ann, way(asked)))
+
+
+def test_many_tabs_and_long_ways_on_fit_into_a_cookie(forger: Forger, cast: Cast) -> None:
+    person = newcomer(cast)
+    for _ in range(30):
+        state = set_out(person, forger)
+    answer = person.get(f"{LEAVE}?next=/history%3Ffile%3D{''.join(map(str, range(3000)))}")
+    assert len(answer.headers["Set-Cookie"]) < 4096
+    newest = parse_qs(urlsplit(answer.location).query)
+    forger.nonce = newest["nonce"][0]
+    assert person.get(f"{LEAVE}/callback?code=a&state={newest['state'][0]}").status_code == 303
+    assert state != newest["state"][0]
+
+
+def test_a_person_who_comes_for_the_first_time_twice_gets_one_account(
+    forger: Forger, cast: Cast, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoe, account_of = Identity(forger.address, "zoe", "zoe@example.com", verified=True), identities.account_of
+    both = threading.Barrier(2)
+    met: set[int] = set()
+
+    def meet(*asked: Any) -> object:
+        found = account_of(*asked)
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            both.wait(10)
+        return found
+
+    monkeypatch.setattr(identities, "account_of", meet)
+    tokens: list[str] = []
+    threads = [threading.Thread(target=lambda: tokens.append(services.identities.sign_in(zoe))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(tokens) == 2
+    assert {visitor.email for one in tokens if (visitor := services.accounts.visitor(one))} == {"zoe@example.com"}
+
+
+def test_letters_that_only_look_like_others_make_no_account(forger: Forger, cast: Cast) -> None:
+    for email in ("\u212aelly@example.com", "kelly@\u212a.example", "kelly@b\u00fccher.example", "\uff41@example.com"):
+        forger.forge = lambda forger, claims, email=email: forger.signed(claims | {"email": email, "sub": email})
+        person = newcomer(cast)
+        answer = person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
+        assert answer.status_code == 400
+        assert "is no e-mail address" in words(answer)
+
+
+def test_a_disabled_account_can_be_disconnected(cast: Cast, services: Services) -> None:
+    come(newcomer(cast), AtIssuer("ann"))
+    services.accounts.set_enabled(ANN, enabled=False)
+    assert services.accounts.disconnect(ANN)
+    services.accounts.set_enabled(ANN, enabled=True)
+    assert is_in(cast.sign_in(ANN)), "by a link"
 
 
 # --- an issuer that is away ---

@@ -78,6 +78,12 @@ def find(home: Connection, email: str) -> Found | None:
         return cursor.fetchone()
 
 
+def id_of(home: Connection, email: str) -> str | None:
+    """Of the account of this address, also where it is disabled."""
+    row = home.execute("SELECT id::text FROM home.account WHERE email = %s", (email,)).fetchone()
+    return row[0] if row else None
+
+
 def find_still(home: Connection, email: str, seen: Found) -> bool:
     """Whether the account is as it was seen; it stays so until the transaction ends."""
     home.execute("SELECT FROM home.account WHERE id = %s FOR NO KEY UPDATE", (seen.id,))
