@@ -4,31 +4,24 @@ import contextlib
 from threading import Lock, Thread
 
 from dashboard.core.environment import Environment
-from dashboard.core.errors import BadDatabaseUrl, EnvironmentFault, MissingVariable
 from dashboard.postgres.connect import Connection, dial
 
 
 class Ahead:
-    """Dials at once, in a thread that does nothing else."""
+    """Dials at once, in a thread that does nothing else. It fails without a word: whoever takes dials again."""
 
-    def __init__(self, environment: Environment, *, purpose: str, beside: Connection | None = None) -> None:
+    def __init__(self, environment: Environment, *, purpose: str, beside: Connection) -> None:
         self._environment, self._purpose, self._beside = environment, purpose, beside
         self._connection: Connection | None = None
-        self._fault: Exception | None = None
         self._wanted, self._handing_over = True, Lock()
         self._thread = Thread(target=self._dial, daemon=True)
         with contextlib.suppress(RuntimeError, MemoryError):  # no thread can be had
             self._thread.start()
 
     def take(self) -> Connection | None:
-        """The connection, for the caller to close; None where this machine could not make it so: dial again.
-
-        Raises as `dial`.
-        """
+        """The connection, for the caller to close; None where it could not be had: dial again to hear why."""
         if self._thread.ident is not None:
             self._thread.join()
-        if self._fault is not None:
-            raise self._fault
         return self._connection
 
     def leave(self) -> None:
@@ -39,12 +32,8 @@ class Ahead:
             self._connection.close()
 
     def _dial(self) -> None:
-        try:
+        with contextlib.suppress(Exception):
             self._hand_over(dial(self._environment, purpose=self._purpose, beside=self._beside))
-        except (EnvironmentFault, MissingVariable, BadDatabaseUrl) as fault:
-            self._fault = fault
-        except Exception:  # noqa: BLE001, S110  # of the machine; who dials again hears of it
-            pass
 
     def _hand_over(self, connection: Connection) -> None:
         with self._handing_over:

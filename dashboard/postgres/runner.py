@@ -30,7 +30,6 @@ class Runner:
         self._report = report
 
     def __enter__(self) -> Self:
-        self._session.dial_control()
         return self
 
     def __exit__(

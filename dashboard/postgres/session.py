@@ -128,8 +128,7 @@ class Session:
         self.unbroken, self.used, self.plain = True, False, False
         self._control: Connection | None = None
         self._work: Connection | None = None
-        self._control_ahead: Ahead | None = None
-        self._work_ahead: Ahead | None = None
+        self._ahead: Ahead | None = None
         self._fresh = False  # the control connection is not a session of our own yet
         self._work_pid, self._work_server = 0, datetime.min.replace(tzinfo=UTC)
         self._said_blind = False
@@ -143,7 +142,7 @@ class Session:
     def working(self) -> Connection:
         """The work connection, made where there is none."""
         if self._work is None or self._work.closed:
-            self._work = self._work_arrived() or dial(self.environment, purpose="work", beside=self._control)
+            self._work = self._arrived() or dial(self.environment, purpose="work", beside=self._control)
             self.used, self._prepared = False, Prepared()
             self._work_pid, self._work_server = self._pid_of(self._work), self.known.server_started
             if frame.is_blind(self._work.info.server_version) and not self._said_blind:
@@ -151,8 +150,9 @@ class Session:
                 self.report(Notice(None, frame.BLIND))
         return self._work
 
-    def _work_arrived(self) -> Connection | None:
-        ahead, self._work_ahead = self._work_ahead, None
+    def _arrived(self) -> Connection | None:
+        """What is on its way already."""
+        ahead, self._ahead = self._ahead, None
         return ahead.take() if ahead else None
 
     def _pid_of(self, work: Connection) -> int:
@@ -164,16 +164,14 @@ class Session:
         """The next file gets a new session."""
         if self._work is not None:
             self._work.close()
-        if self._work_ahead is not None:
-            self._work_ahead.leave()
-        self._work, self._work_ahead, self.used = None, None, False
+        if self._ahead is not None:
+            self._ahead.leave()
+        self._work, self._ahead, self.used = None, None, False
 
     def close(self) -> None:
         try:
             self.close_work()
         finally:  # the lock must not outlive the run
-            if self._control_ahead is not None:
-                self._control_ahead.leave()
             if self._control is not None:
                 self._control.close()
 
@@ -194,14 +192,10 @@ class Session:
 
     # --- before the first file ---
 
-    def dial_control(self) -> None:
-        """Begin to, and wait for nothing."""
-        self._control_ahead = Ahead(self.environment, purpose="control")
-
     def dial_work(self) -> None:
         """Begin to, where the lock is had, and wait for nothing."""
-        if self._held is not None and self._work is None and self._work_ahead is None:
-            self._work_ahead = Ahead(self.environment, purpose="work", beside=self.controlling)
+        if self._held is not None and self._work is None and self._ahead is None:
+            self._ahead = Ahead(self.environment, purpose="work", beside=self.controlling)
 
     def look(self) -> Survey:
         """Ask the database what it has. Changes nothing, and takes no lock."""
@@ -214,8 +208,7 @@ class Session:
     def _dialled(self) -> Connection:
         """The control connection, made where there is none."""
         if self._control is None:
-            ahead, self._control_ahead = self._control_ahead, None
-            self._control = (ahead.take() if ahead else None) or dial(self.environment, purpose="control")
+            self._control = dial(self.environment, purpose="control")
             bound(self._control, _PATIENCE)
             self._fresh = True
         return self._control

@@ -90,9 +90,10 @@ class _Run:
     def ending(self, read: Callable[[], Folder]) -> _Ending:
         if self.order.force and not (self.order.reason or "").strip():
             return self._refuse("forcing needs a reason, and none was given", 'Say why: --force --reason "…".')
+        folder = read()
         try:
             with Runner(self.environment, self._author(), self.tell, self.asked_to_stop) as runner:
-                return self._run(runner, read())
+                return self._run(runner, folder)
         except EnvironmentFault as fault:
             return _Ending(Outcome.UNREACHABLE, self._problem(str(fault), fault.advice))
 

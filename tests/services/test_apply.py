@@ -1,6 +1,5 @@
 """Apply, the recipe: what is decided before anything runs, and how every run ends."""
 
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -230,29 +229,20 @@ def test_what_the_configuration_lacks_is_raised_before_anything_is_asked() -> No
         run(Environment("staging", 1, None, variable="STAGING_URL"), three_files())
 
 
-def no_folder() -> Folder:
-    raise NoFolder("migrations")
+def test_a_missing_folder_is_raised(environment: Environment) -> None:
+    def read() -> Folder:
+        raise NoFolder("migrations")
 
-
-def test_a_missing_folder_is_raised_and_no_session_stays(environment: Environment) -> None:
     with pytest.raises(NoFolder):
-        apply(environment, no_folder, ORDER)
-    ours = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'rung control' AND datname = current_database()"
+        apply(environment, read, ORDER)
+
+
+def test_a_run_that_is_refused_leaves_no_session_behind(environment: Environment) -> None:
+    """The work connection is dialled while the review goes on, and not wanted then."""
+    for _ in range(3):
+        assert run(environment, three_files(DROPS)).outcome is Outcome.REFUSED
+    ours = "SELECT 1 FROM pg_stat_activity WHERE application_name ~ '^rung ' AND datname = current_database()"
     wait_until(lambda: not ask(environment, ours))
-
-
-def test_a_missing_folder_is_raised_before_a_server_has_answered() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        silent = Environment("staging", 1, Secret(f"postgresql://app:s3cret@127.0.0.1:{port}/shop"))
-        with pytest.raises(NoFolder):
-            apply(silent, no_folder, ORDER)
-        link, _ = server.accept()
-        with link:
-            assert link.recv(1024), "it asked"
-            link.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                link.recv(1024)  # and would still hear an answer
 
 
 @pytest.mark.fault(31)

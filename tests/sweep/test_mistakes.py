@@ -34,6 +34,7 @@ class OurMistake(Exception):
 # Where a run passes: whose name is replaced, and the name.
 SEAMS: dict[str, tuple[Any, str]] = {
     "looking": (Session, "look"),
+    "taking a free lock": (Session, "lock_if_free"),
     "locking": (Session, "lock"),
     "making the ledger": (Session, "prepare"),
     "a file's flight": (Session, "fly"),
@@ -43,10 +44,12 @@ SEAMS: dict[str, tuple[Any, str]] = {
     "the frame check": (frame, "check"),
     "the ledger's row": (Ledger, "insert"),
     "the history's row": (history, "append"),
+    "asking for a free lock": (session, "acquire_if_free"),
     "trying the lock": (lock, "_try"),
     "the survey": (session, "survey"),
     "closing": (Session, "close_work"),
 }
+WAITING = ("locking", "trying the lock")  # on the way of a run that does not find the lock free
 POINTS = [(seam, after) for seam in SEAMS for after in (False, True) if after or seam != "closing"]
 
 
@@ -82,6 +85,8 @@ def test_an_exception_at_any_call_of_a_seam_is_as_harmless_as_a_kill(
         mined = Mined(getattr(owner, name), number, after=after)
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, mined)
+            if seam in WAITING:
+                patch.setattr(Session, "lock_if_free", lambda _: False)
             with contextlib.suppress(OurMistake):
                 apply(environment, lambda: FILES, ORDER)
             raised = mined.calls >= number

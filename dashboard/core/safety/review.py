@@ -26,6 +26,7 @@ Seen = set[Statement]  # the functions that were looked into for one statement
 
 _TRUSTING = frozenset({RiskClass.BLOCKING, RiskClass.BREAKING, RiskClass.WILL_FAIL})
 _RISKS = {rule.name: rule.risk for rule in (*RULES, UNREADABLE)}
+_OF_THE_MACHINE = (MemoryError, OSError)  # the parser is loaded late; the next time it may be had
 _ASKED_FOR = frozenset(kind for rule in RULES for kind in rule.on) | {"AlterTableStmt"}
 
 
@@ -51,8 +52,8 @@ def review(batch: Sequence[Migration], there: Facts = NOTHING) -> tuple[Reviewed
 def _review_file(migration: Migration, batch: Batch, committing: frozenset[str]) -> Reviewed:
     try:
         script = parse(migration, committing)
-    except MemoryError:
-        raise  # the machine's fault, and it may have some the next time
+    except _OF_THE_MACHINE:
+        raise
     except Exception as error:  # noqa: BLE001  # a bug of ours, or of the parser's, must not let the file run
         return Reviewed(migration, None, _cannot_parse(migration, error))
     if isinstance(script, Refusal):
@@ -94,8 +95,8 @@ def _judged(statement: Statement, batch: Batch) -> list[Finding]:
     try:
         found += _judge(statement, batch, set())
         batch.learn(statement)
-    except MemoryError:
-        raise  # the machine's fault, and it may have some the next time
+    except _OF_THE_MACHINE:
+        raise
     except Exception as error:  # noqa: BLE001  # as above
         found.append(_failed(statement, "the review", error))
     return found
@@ -140,8 +141,8 @@ def _ask(
                 if (rule.name, remark.what) not in told:
                     told.add((rule.name, remark.what))
                     yield _finding(rule, remark, statement, node)
-        except MemoryError:
-            raise  # the machine's fault, and it may have some the next time
+        except _OF_THE_MACHINE:
+            raise
         except Exception as error:  # noqa: BLE001  # as above; the other rules still speak
             yield _failed(statement, f"rule {rule.name}", error)
 
