@@ -268,7 +268,9 @@ def _steps(pending: Sequence[Entry], picture: Picture, renames: dict[str, str], 
 def _step(reviewed: Reviewed, unfinished: UnfinishedFile | None, version: str) -> Step:
     findings = reviewed.on_server(version)
     step = Step(reviewed.migration, Action.RUN, reviewed.script, findings, reviewed.refusal, unfinished)
-    if unfinished is None or step.script is None:
+    if unfinished is None:
+        return step
+    if step.script is None:
         return replace(step, unfinished=None)
     same_text = unfinished.normalised_hash == reviewed.migration.normalised_hash
     goes_on = unfinished.statements_done == 0 or (same_text and not step.script.transactional)
