@@ -14,6 +14,10 @@ def read_hash(text: str) -> str | None:
     return found if _HASH.fullmatch(found) else None
 
 
+CANCELLED_BY = "cancelled by "
+"""Begins what a row says of a file that somebody stopped."""
+
+
 class Happening(StrEnum):
     """What a row of the history is about."""
 
@@ -76,6 +80,11 @@ class HistoryRow:
     backend_pid: int | None
     previous_hash: str
     own_hash: str
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the file did not go through because somebody wanted it so."""
+        return self.event == Happening.FAILED and (self.message or "").startswith(CANCELLED_BY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Thread
+from threading import Event, Thread
 
 import psycopg
 
@@ -20,6 +20,7 @@ from dashboard.postgres.snapshot import locks_of, take_snapshot
 
 _LOOK_EVERY = 0.005  # seconds between two looks at a statement that runs outside of a transaction
 _HELD_UP = 1.0  # seconds at most that such a statement is kept waiting, so that there is something to see
+_STOP_EVERY = 1.0  # seconds between two questions whether somebody wants it to stop
 NOTHING_KEPT = "This happened on a throwaway copy; nothing was changed on the environment."
 # What a copy without rows, without superuser and without some extensions cannot decide.
 _INCONCLUSIVE = ("22", "23", "57014", "42501", "0A000", "58P01", "P0", "21000")
@@ -28,9 +29,13 @@ _STATE = ("search_path", "role", "session_replication_role", "lock_timeout", "st
 
 Told = Callable[[str], None]
 """Told the name of each file before it is tried."""
+Stopped = Callable[[], bool]
+"""Whether nobody wants the answer any more; must not raise."""
 
 
-def rehearse(environment: str, scratch: Scratch, steps: Sequence[Step], told: Told) -> tuple[FileTrace, ...]:
+def rehearse(
+    environment: str, scratch: Scratch, steps: Sequence[Step], told: Told, stopped: Stopped
+) -> tuple[FileTrace, ...]:
     """Try files in order, up to the first that does not go through. Names in them are those of the environment."""
     traces: list[FileTrace] = []
     with _watching(scratch) as observer, _watching(scratch) as elder:
@@ -38,11 +43,31 @@ def rehearse(environment: str, scratch: Scratch, steps: Sequence[Step], told: To
             if step.action is Action.ADOPT or step.script is None:
                 continue
             told(step.migration.filename)
-            with contextlib.closing(scratch.connect()) as work:
+            with contextlib.closing(scratch.connect()) as work, _stoppable(work, stopped):
                 traces.append(_File(environment, step, step.script, work, observer, elder).run())
             if traces[-1].problem is not None:
                 break
     return tuple(traces)
+
+
+@contextlib.contextmanager
+def _stoppable(work: Connection, stopped: Stopped) -> Iterator[None]:
+    """Cancels what runs there once nobody wants it: a file may have lifted the bounds of its statements."""
+    over = Event()
+
+    def look() -> None:
+        while not over.wait(_STOP_EVERY):
+            if stopped():
+                with contextlib.suppress(psycopg.Error):
+                    work.cancel_safe(timeout=2)
+
+    thread = Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

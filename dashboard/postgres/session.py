@@ -16,7 +16,7 @@ from dashboard.core.errors import ConnectionLost, EnvironmentFault, Unusable
 from dashboard.core.events import FileRetrying, Notice, OutcomeUnknown, Reporter, StatementDone
 from dashboard.core.migration import Migration
 from dashboard.core.plan import Step
-from dashboard.core.record import Happening
+from dashboard.core.record import CANCELLED_BY, Happening
 from dashboard.core.run import Problem, StopQuestion
 from dashboard.postgres import frame, history, identity, pooler
 from dashboard.postgres.ahead import Ahead
@@ -401,7 +401,7 @@ class Session:
         """A file that failed or was cancelled: roll back, and put it into the history."""
         if cancelled_by is not None:
             advice = problem.advice.replace(f"{CANCELLED_THERE} ", "")  # it is known who did, and that it was meant
-            message = f"cancelled by {cancelled_by}"
+            message = f"{CANCELLED_BY}{cancelled_by}"
             problem = replace(problem, message=message, advice=advice, detail=problem.message, hint=None)
         entry = Entry(Happening.FAILED, step.migration, with_text=True, started_at=started_at, problem=problem)
         self.record(replace(entry, subject=subject))

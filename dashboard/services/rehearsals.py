@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 from dashboard.core.audit import Deed, Report, Source
@@ -21,6 +22,10 @@ _log = logging.getLogger("rung.rehearsals")
 
 Forecasts = Mapping[tuple[str, int], Estimate]
 """(file, 1-based statement) -> how long it takes; without those that do not grow with a table."""
+
+
+class _Stopped(Exception):  # noqa: N818  # no error: somebody wanted it
+    """Nobody waits for this rehearsal any more."""
 
 
 class Rehearsals:
@@ -65,6 +70,17 @@ class Rehearsals:
             view = rows.of_plan(connection, environment, digest)
         return dict(_expected(view, view.speed)) if view else {}
 
+    def stop(self, rehearsal_id: str, who: str, *, address: str = "") -> None:
+        """It is over at once for whoever looks, and its worker leaves it; one that has ended stays as it is."""
+        view = self.show(rehearsal_id)
+        if view is None:
+            return
+        advice = f"Nothing was changed on {view.environment}. Rehearse again when you like."
+        with self._home.transaction() as connection:
+            if rows.fail(connection, rehearsal_id, Problem(view.environment, f"{who} stopped it", advice)):
+                deed = Report(Deed.STOP_ASKED_FOR, Source(who, address), view.environment, rehearsal_id)
+                audit.append(connection, deed)
+
     def execute(self, rehearsal_id: str) -> None:
         """For the worker: try it and write down what was seen. What goes wrong is written down too."""
         with self._home.connection() as connection:
@@ -81,11 +97,14 @@ class Rehearsals:
                     "Look at their logs.",
                 )
                 return
+            self._tell(rehearsal_id, f"looking at {environment}")
             look = self._look(environment)
-            done = rehearse(look, lambda doing: self._tell(rehearsal_id, doing))
+            done = rehearse(look, partial(self._tell, rehearsal_id), partial(self._unwanted, rehearsal_id))
             known = sizes(look.environment, done)
             with self._home.connection() as connection:
                 rows.end(connection, rehearsal_id, done, known, _speed(rows.ran(connection, environment)))
+        except _Stopped:
+            _log.info("rehearsal stopped", extra={"rehearsal_id": rehearsal_id})
         except RungError as wrong:
             self._fail(rehearsal_id, environment, str(wrong), wrong.advice)
         except Exception:  # whatever it was, the page must not wait for ever
@@ -94,7 +113,16 @@ class Rehearsals:
 
     def _tell(self, rehearsal_id: str, doing: str) -> None:
         with self._home.connection() as connection:
-            rows.tell(connection, rehearsal_id, doing)
+            if not rows.tell(connection, rehearsal_id, doing):
+                raise _Stopped
+
+    def _unwanted(self, rehearsal_id: str) -> bool:
+        """Asked beside the work, which a home that does not answer must not end."""
+        try:
+            with self._home.connection() as connection:
+                return not rows.is_open(connection, rehearsal_id)
+        except RungError:
+            return False
 
     def _fail(self, rehearsal_id: str, environment: str, message: str, advice: str) -> None:
         _log.warning("rehearsal failed", extra={"rehearsal_id": rehearsal_id, "reason": message})

@@ -33,9 +33,10 @@ _OUTSIDE_RULES = frozenset(
 )
 
 
-def rehearse(look: Look, told: Callable[[str], None]) -> Rehearsal:
+def rehearse(look: Look, told: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> Rehearsal:
     """Try what is pending by that look. `told` hears, as a sentence, what is being done.
 
+    stopped: asked each second while a file is tried; True ends its statement.
     Changes nothing on the environment, whose schema is read by pg_dump. Raises EnvironmentFault, CannotRehearse,
     EmbeddedServerFault.
     """
@@ -48,7 +49,7 @@ def rehearse(look: Look, told: Callable[[str], None]) -> Rehearsal:
     told(f"reading the schema of {name}")
     with copy_of(look.environment) as scratch:
         before = rehearsal.picture_of(scratch)
-        files = rehearsal.rehearse(name, scratch, steps, told)
+        files = rehearsal.rehearse(name, scratch, steps, told, stopped)
         changes = differences(before, rehearsal.picture_of(scratch))
         seconds = time.monotonic() - began
         return Rehearsal(name, scratch.version, of, files, changes, tuple(scratch.notes), seconds=seconds)

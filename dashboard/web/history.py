@@ -106,7 +106,7 @@ def line(remembered: Remembered, now: datetime, rail: str = "") -> HistoryLine:
     row = remembered.row
     return HistoryLine(
         rail=rail,
-        sign=happening_of(row.event),
+        sign=happening_of(row),
         environment=row.environment,
         environment_href=environment_href(row.environment),
         name=name_of(row.filename) if row.filename else None,

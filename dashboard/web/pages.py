@@ -409,7 +409,10 @@ class ChangeView:
 
 @dataclass(frozen=True, slots=True)
 class RehearsalPage:
-    """`doing`: what the worker is at, while it is not over. `again_href`: where a new one is asked for."""
+    """`doing`: what the worker is at, while it is not over. `again_href`: where a new one is asked for.
+
+    waiting: why it does not begin. stop_href: where it is stopped; None where it is over, or the reader may not.
+    """
 
     frame: Frame
     live: Live
@@ -420,6 +423,8 @@ class RehearsalPage:
     asked: Moment
     facts: tuple[str, ...]
     doing: str | None
+    waiting: str | None
+    stop_href: str | None
     stale: bool
     trouble: ProblemView | None
     notes: tuple[str, ...]

@@ -33,7 +33,7 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
     decided = next((row for row in rows if row.event == Happening.RESOLVED), None)
     return RunPage(
         frame=current.frame(
-            f"{'decided' if decided else 'failed' if failed else 'applied'} · {first.environment} · Rung",
+            f"{_word(failed, decided)} · {first.environment} · Rung",
             icon="favicon-failed.svg" if failed else "favicon.svg",
         ),
         live=Live(url_for("run.fragment", run_id=run_id), "still", ""),
@@ -58,6 +58,12 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
     )
 
 
+def _word(failed: HistoryRow | None, decided: HistoryRow | None) -> str:
+    if decided:
+        return "decided"
+    return "applied" if failed is None else "cancelled" if failed.is_cancelled else "failed"
+
+
 def _remark(row: HistoryRow) -> str:
     return f"{row.filename}: {row.message}" if row.filename else str(row.message)
 
@@ -73,6 +79,8 @@ def verdict_of(rows: Sequence[HistoryRow]) -> Sign:
 def _verdict(environment: str, applied: int, failed: HistoryRow | None, decided: HistoryRow | None) -> Sign:
     if decided:
         return Sign("done", f"Decided about {decided.filename or environment}", "changed")
+    if failed and failed.is_cancelled:
+        return Sign("stopped", f"Stopped at {failed.filename}", "waiting")
     if failed:
         return Sign("failed", f"Failed at {failed.filename}", "danger")
     return Sign("applied", f"Applied {count(applied, 'file')} to {environment}", "good")
@@ -83,7 +91,7 @@ def _file(row: HistoryRow) -> FileView:
     return FileView(
         name=name_of(filename),
         href=migration_href(filename),
-        sign=happening_of(row.event),
+        sign=happening_of(row),
         look="whole" if row.event in IN_LEDGER else "broken",
         took=None if row.event == Happening.ADOPTED else span(row.seconds),
         notes=(f"Recorded under its new name; it was {row.renamed_from}.",) if row.renamed_from else (),

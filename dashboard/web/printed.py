@@ -53,9 +53,7 @@ def _page(
         files=tuple(_files(rows, services.history.overruled(kept), events)),
         remarks=tuple(_remarks(run, rows)),
         chain=tuple(
-            ChainLink(
-                str(one.row.id), happening_of(one.row.event).word, one.row.previous_hash, one.row.own_hash, _gone(one)
-            )
+            ChainLink(str(one.row.id), happening_of(one.row).word, one.row.previous_hash, one.row.own_hash, _gone(one))
             for one in kept
         ),
         check=chain_view(services.history.checks().get(environment) or ChainCheck(environment)),
@@ -130,7 +128,7 @@ def _files(
         filename = row.filename or ""
         yield PrintedFile(
             name=name_of(filename),
-            outcome=happening_of(row.event).word if row in ends else "not finished",
+            outcome=happening_of(row).word if row in ends else "not finished",
             raw_hash=row.raw_hash or "",
             when=f"{absolute(row.started_at)} to {absolute(row.finished_at)}, {span(row.seconds)}",
             findings=tuple(finding_view(finding, filename) for finding in overruled.get(filename, ())),

@@ -1,16 +1,18 @@
 """One rehearsal: what the pending files did on a throwaway copy, file by file; and the button that asks for it."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act, Visitor
+from dashboard.core.errors import NotAllowed
 from dashboard.core.effects import effects, verdict_of
 from dashboard.core.matrix import Look
 from dashboard.core.progress import RehearsalView
 from dashboard.core.rehearsal import Change, FileTrace, Rehearsal, StatementTrace
-from dashboard.core.words import span
+from dashboard.core.words import passed, span
 from dashboard.web import current
 from dashboard.web.pages import (
     ChangeView,
@@ -29,6 +31,7 @@ from dashboard.web.security import needs
 
 views = Blueprint("rehearsal", __name__)
 
+PATIENCE = 8.0  # seconds after which a rehearsal that no worker took deserves a word
 FINE = Sign("applied", "went through", "good")
 FAILS = Sign("failed", "fails", "danger")
 UNSURE = Sign("waiting", "undecided", "waiting")
@@ -61,6 +64,17 @@ def fragment(rehearsal_id: str) -> Response:
     return current.fragment("rehearsal_live.html", page, page.live)
 
 
+@views.post("/rehearsals/<rehearsal_id>/stop")
+@needs(Act.LOOK)
+def stop(rehearsal_id: str) -> AnyResponse:
+    """Whoever may stop runs on that environment; see `Act.STOP`."""
+    row = _row(rehearsal_id)
+    if not current.visitor().may(Act.STOP, row.environment):
+        raise NotAllowed(current.visitor().email, f"{Act.STOP} on {row.environment}")
+    current.services().rehearsals.stop(rehearsal_id, current.visitor().email, address=request.remote_addr or "")
+    return redirect(url_for("rehearsal.show", rehearsal_id=rehearsal_id), 303)
+
+
 def form_of(look: Look, visitor: Visitor) -> RehearseForm | None:
     """What an environment's page offers; None where there is nothing to try, or the reader may not."""
     name = look.environment.name
@@ -88,7 +102,7 @@ def _page(row: RehearsalView) -> RehearsalPage:
     now, done, name = current.now(), row.rehearsal, row.environment
     digest = current.services().compare.last_look(name).plan
     sign = _verdict(row, done)
-    over = row.ended_at is not None
+    over, may_stop = row.ended_at is not None, current.asker().may(Act.STOP, name)
     page = RehearsalPage(
         frame=current.frame(f"Rehearsal · {name} · Rung", icon="favicon.svg" if over else "favicon-running.svg"),
         live=Live(url_for("rehearsal.fragment", rehearsal_id=row.id), "still" if over else "fast", ""),
@@ -99,6 +113,8 @@ def _page(row: RehearsalView) -> RehearsalPage:
         asked=moment_of(row.asked_at, now),
         facts=_facts(done),
         doing=None if over else (row.doing or "waiting for a worker"),
+        waiting=None if over else _waiting(row, now),
+        stop_href=None if over or not may_stop else url_for("rehearsal.stop", rehearsal_id=row.id),
         stale=over and digest is not None and digest.digest != row.digest,
         trouble=problem_view(row.trouble) if row.trouble else None,
         notes=_notes(done) if done else (),
@@ -110,6 +126,14 @@ def _page(row: RehearsalView) -> RehearsalPage:
     if done and done.problem:
         page = replace(page, trouble=problem_view(done.problem))
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
+
+
+def _waiting(row: RehearsalView, now: datetime) -> str | None:
+    """Whoever takes it says at once what it is doing."""
+    if row.doing or (now - row.asked_at).total_seconds() < PATIENCE:
+        return None
+    waited = passed(row.asked_at, now)
+    return f"No worker has taken this rehearsal for {waited}. Is `rung worker` running? It may also be busy with others."
 
 
 def _verdict(row: RehearsalView, done: Rehearsal | None) -> Sign:

@@ -358,10 +358,14 @@ def _ticking(run: RunView) -> Moment | None:
 
 
 def _file(file: FileProgress, run: RunView, forecasts: Forecasts) -> FileView:
-    sign = FILE_SIGNS[file.state]
+    sign, cancelled = FILE_SIGNS[file.state], run.outcome is Outcome.CANCELLED
+    if file.state == "failed" and cancelled:
+        sign = OUTCOMES[Outcome.CANCELLED]
     if run.state is RunState.ENDED and file.state == "running":
         sign = OUTCOMES[run.outcome] if run.outcome else sign
     statements, earlier, later = _statements(file, forecasts, over=run.state is RunState.ENDED)
+    if cancelled:
+        statements = tuple(_calm(one) for one in statements)
     return FileView(
         name=name_of(file.filename),
         href=migration_href(file.filename),
@@ -375,6 +379,11 @@ def _file(file: FileProgress, run: RunView, forecasts: Forecasts) -> FileView:
         meter=_meter(file.working) if file.working and _runs(file, run) else None,
         queues=tuple(_queues(file, run)) if _runs(file, run) else (),
     )
+
+
+def _calm(one: StatementView) -> StatementView:
+    """The statement at which somebody stopped the run."""
+    return replace(one, sign=OUTCOMES[Outcome.CANCELLED]) if one.sign == STATES[State.FAILED] else one
 
 
 def _notes(file: FileProgress) -> Iterator[str]:

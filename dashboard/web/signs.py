@@ -1,7 +1,7 @@
 """States and outcomes as signs: which symbol, which word, which family of hue, and how the rail runs behind it."""
 
 from dashboard.core.plan import Entry, State
-from dashboard.core.record import Happening
+from dashboard.core.record import Happening, HistoryRow
 from dashboard.core.run import Outcome
 from dashboard.web.pages import Sign
 
@@ -59,7 +59,9 @@ HAPPENINGS = {
 }
 
 
-def happening_of(event: str) -> Sign:
+def happening_of(row: HistoryRow) -> Sign:
     """Also for an event that only a later version knows."""
+    if row.is_cancelled:
+        return OUTCOMES[Outcome.CANCELLED]
     known = {str(happening): sign for happening, sign in HAPPENINGS.items()}
-    return known.get(event, Sign("notice", event, "unknown"))
+    return known.get(row.event, Sign("notice", row.event, "unknown"))

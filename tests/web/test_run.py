@@ -215,6 +215,26 @@ def test_a_run_that_waits_says_so_and_can_be_stopped(folder: Path, cast: Cast, s
     assert "operator@example.com asked to stop it" in text
 
 
+def test_a_run_that_somebody_stopped_in_a_file_is_no_failure(
+    folder: Path, write: Write, cast: Cast, services: Services, in_home: psycopg.Connection[Any]
+) -> None:
+    write(folder, "001_a.sql", "CREATE TABLE a (id int);\nSELECT pg_sleep(60);\n")
+    run_id = ask(services)
+    with executing(services, run_id):
+        wait_until(lambda: ("001_a.sql", "running") in shown(cast.viewer.get(f"/runs/{run_id}").text))
+        cast.operator.post(f"/runs/{run_id}/stop")
+    from_home = cast.viewer.get(f"/runs/{run_id}").text
+    assert ("001_a.sql", "cancelled") in shown(from_home)
+    services.compare.look_again("staging")
+    in_home.execute("DELETE FROM home.run")  # what is left is the environment's own history
+    from_history = cast.viewer.get(f"/runs/{run_id}").text
+    assert shown(from_history) == [("001_a.sql", "cancelled")]
+    for page in (from_home, from_history):
+        live = page.partition("<h1>")[2]
+        assert "cancelled by operator@example.com" in live
+        assert not re.search(r'class="[^"]*\bdanger\b', live)
+
+
 def test_a_run_that_no_worker_takes_asks_for_one(
     folder: Path, cast: Cast, services: Services, in_home: psycopg.Connection[Any]
 ) -> None:

@@ -100,8 +100,12 @@ def begin(home: Connection, rehearsal_id: str) -> tuple[str, int] | None:
     return row and (str(row[0]), int(row[1]))
 
 
-def tell(home: Connection, rehearsal_id: str, doing: str) -> None:
-    home.execute("UPDATE home.rehearsal SET doing = %s WHERE id::text = %s", (doing, rehearsal_id))
+def tell(home: Connection, rehearsal_id: str, doing: str) -> bool:
+    """Whether it is still wanted: False once it has ended, because somebody stopped it."""
+    told = home.execute(
+        "UPDATE home.rehearsal SET doing = %s WHERE id::text = %s AND ended_at IS NULL", (doing, rehearsal_id)
+    )
+    return told.rowcount == 1
 
 
 def end(home: Connection, rehearsal_id: str, rehearsal: Rehearsal, sizes: Mapping[str, Size], speed: Speed) -> None:
@@ -110,17 +114,26 @@ def end(home: Connection, rehearsal_id: str, rehearsal: Rehearsal, sizes: Mappin
     _close(home, rehearsal_id, "result", result)
 
 
-def fail(home: Connection, rehearsal_id: str, trouble: Problem) -> None:
-    _close(home, rehearsal_id, "trouble", asdict(trouble))
+def fail(home: Connection, rehearsal_id: str, trouble: Problem) -> bool:
+    """False where it had ended already."""
+    return _close(home, rehearsal_id, "trouble", asdict(trouble))
 
 
-def _close(home: Connection, rehearsal_id: str, column: str, value: object) -> None:
+def is_open(home: Connection, rehearsal_id: str) -> bool:
+    row = home.execute(
+        "SELECT FROM home.rehearsal WHERE id::text = %s AND ended_at IS NULL", (rehearsal_id,)
+    ).fetchone()
+    return row is not None
+
+
+def _close(home: Connection, rehearsal_id: str, column: str, value: object) -> bool:
     text = json.dumps(value, ensure_ascii=False).replace("\\u0000", "\N{REPLACEMENT CHARACTER}")
-    home.execute(
+    closed = home.execute(
         f"UPDATE home.rehearsal SET {column} = %s, ended_at = pg_catalog.now(), doing = NULL"  # noqa: S608  # ours
         " WHERE id::text = %s AND ended_at IS NULL",
         (text, rehearsal_id),
     )
+    return closed.rowcount == 1
 
 
 def _rehearsal_of(stored: Any) -> Rehearsal:
