@@ -38,7 +38,7 @@ from dashboard.web.pieces import (
 from dashboard.web.proof import unproved
 from dashboard.web.rehearsal import form_of
 from dashboard.web.security import needs
-from dashboard.web.signs import STATES, rail_of
+from dashboard.web.signs import RUNNING, STATES, rail_of
 
 views = Blueprint("environment", __name__)
 
@@ -216,7 +216,7 @@ def make_page(
     column = make_matrix([look]).columns[0]
     choices = _choices(plan, look, visitor, typed, seen) if plan and not running else ()
     rungs, older = _rungs(plan.entries if plan else ())
-    said = _verdict(look, visitor, seen)
+    said = _verdict(look, visitor, seen) if running is None else _UNDER_WAY
     matters, more_matters = matters_of(plan, seen) if plan else ((), "")
     kept = partial(current.services().history.text, name)
     cases = () if running else cases_of(look, State.UNFINISHED, visitor, typed, kept)
@@ -243,7 +243,7 @@ def make_page(
         edited=edited,
         resolve_href=url_for("environment.resolve", name=name),
         steps=_steps(plan, name, seen) if plan else (),
-        steps_heading="What would run, as last seen" if look.not_reachable else "What would run, in this order",
+        steps_heading=_heading(look, running),
         held=plan.digest if plan else "",
         apply_href=url_for("environment.apply", name=name),
         choices=choices,
@@ -254,11 +254,20 @@ def make_page(
         older=older,
         runs=tuple(run_line(run, now) for run in newest),
         history_href=url_for("history.show", environment=name),
-        rehearse=form_of(look, visitor),
+        rehearse=None if running else form_of(look, visitor),
         matters=matters,
         more_matters=more_matters,
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
+
+
+_UNDER_WAY = Sign(RUNNING.name, "Being brought up to date", RUNNING.hue)
+
+
+def _heading(look: Look, running: RunView | None) -> str:
+    if running is not None:
+        return "What was pending when Rung looked last"
+    return "What would run, as last seen" if look.not_reachable else "What would run, in this order"
 
 
 def _slow_others(seen: Foresight | None) -> tuple[str, ...]:

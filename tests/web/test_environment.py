@@ -269,6 +269,8 @@ def test_while_a_run_goes_on_the_page_leads_to_it_and_has_no_button(three: tuple
     page = cast.admin.get("/environments/staging")
     assert "A run is going on" in words(page)
     assert buttons(page) == []
+    assert "Rehearse" not in words(page)
+    assert "would run" not in words(page), "it runs already"
 
 
 def test_only_what_stands_before_the_gate_is_asked_for(three: tuple[str, ...], cast: Cast, services: Services) -> None:
