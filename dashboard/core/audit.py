@@ -38,6 +38,7 @@ class Deed(StrEnum):
     FILE_RUN = "file run"
     RUN_ENDED = "run ended"
     REHEARSAL_ASKED_FOR = "rehearsal asked for"
+    REHEARSAL_STOPPED = "rehearsal stopped"
     STOP_ASKED_FOR = "stop asked for"
     REFUSED = "refused"
     RESOLVE_ASKED_FOR = "resolve asked for"
@@ -77,6 +78,7 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
         Deed.RUN_ENDED,
         Deed.STOP_ASKED_FOR,
         Deed.REHEARSAL_ASKED_FOR,
+        Deed.REHEARSAL_STOPPED,
         Deed.RESOLVE_ASKED_FOR,
     ),
     "refusals": (Deed.REFUSED, Deed.SIGN_IN_REFUSED, Deed.LINK_REFUSED),

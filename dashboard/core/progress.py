@@ -136,6 +136,10 @@ def result_from_json(stored: Mapping[str, Any]) -> Result:
     )
 
 
+STOPPED_IT = " stopped it"
+"""Ends what is remembered of a rehearsal that somebody stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class RehearsalView:
     """A rehearsal that somebody asked for.
@@ -160,6 +164,11 @@ class RehearsalView:
     sizes: Mapping[str, Size]
     speed: Speed
     trouble: Problem | None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody wanted it to end; that is no failure."""
+        return self.trouble is not None and self.trouble.message.endswith(STOPPED_IT)
 
 
 @dataclass(frozen=True, slots=True)

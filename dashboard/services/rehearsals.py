@@ -9,7 +9,7 @@ from dashboard.core.audit import Deed, Report, Source
 from dashboard.core.errors import RungError
 from dashboard.core.estimate import ROUGH, Estimate, Speed, estimate, speed_of
 from dashboard.core.matrix import Look
-from dashboard.core.progress import RehearsalView
+from dashboard.core.progress import STOPPED_IT, RehearsalView
 from dashboard.core.run import Problem
 from dashboard.postgres.home import audit
 from dashboard.postgres.home import rehearsals as rows
@@ -24,8 +24,8 @@ Forecasts = Mapping[tuple[str, int], Estimate]
 """(file, 1-based statement) -> how long it takes; without those that do not grow with a table."""
 
 
-class _Stopped(Exception):  # noqa: N818  # no error: somebody wanted it
-    """Nobody waits for this rehearsal any more."""
+class _Stopped(Exception):
+    """Nobody waits for this rehearsal any more; no error, for somebody wanted it."""
 
 
 class Rehearsals:
@@ -77,8 +77,8 @@ class Rehearsals:
             return
         advice = f"Nothing was changed on {view.environment}. Rehearse again when you like."
         with self._home.transaction() as connection:
-            if rows.fail(connection, rehearsal_id, Problem(view.environment, f"{who} stopped it", advice)):
-                deed = Report(Deed.STOP_ASKED_FOR, Source(who, address), view.environment, rehearsal_id)
+            if rows.fail(connection, rehearsal_id, Problem(view.environment, f"{who}{STOPPED_IT}", advice)):
+                deed = Report(Deed.REHEARSAL_STOPPED, Source(who, address), view.environment, rehearsal_id)
                 audit.append(connection, deed)
 
     def execute(self, rehearsal_id: str) -> None:

@@ -7,8 +7,8 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from dashboard.core.access import Act, Visitor
-from dashboard.core.errors import NotAllowed
 from dashboard.core.effects import effects, verdict_of
+from dashboard.core.errors import NotAllowed
 from dashboard.core.matrix import Look
 from dashboard.core.progress import RehearsalView
 from dashboard.core.rehearsal import Change, FileTrace, Rehearsal, StatementTrace
@@ -133,12 +133,16 @@ def _waiting(row: RehearsalView, now: datetime) -> str | None:
     if row.doing or (now - row.asked_at).total_seconds() < PATIENCE:
         return None
     waited = passed(row.asked_at, now)
-    return f"No worker has taken this rehearsal for {waited}. Is `rung worker` running? It may also be busy with others."
+    return (
+        f"No worker has taken this rehearsal for {waited}. Is `rung worker` running? It may also be busy with others."
+    )
 
 
 def _verdict(row: RehearsalView, done: Rehearsal | None) -> Sign:
     if row.ended_at is None:
         return Sign(WORKING.name, f"Rehearsing {row.environment}", WORKING.hue)
+    if row.is_stopped:
+        return Sign("stopped", f"Rehearsal of {row.environment} stopped", "waiting")
     if done is None or done.problem is not None:
         return Sign("blocked", "Not rehearsed", "danger")
     words = verdict_of(done, row.sizes, row.speed)

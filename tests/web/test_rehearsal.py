@@ -1,6 +1,7 @@
 """A rehearsal asked for on an environment's page, and what it tells."""
 
 import re
+from threading import Thread
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ from dashboard.core.errors import CannotRehearse
 from dashboard.services import rehearsals as service
 from tests.cast import Cast, Person, words
 from tests.conftest import Write
+from tests.oracle import wait_until
 from tests.web.test_environment import digest_on, press
 
 
@@ -86,6 +88,48 @@ def test_a_worker_that_dies_at_it_is_followed_by_one_other_and_then_it_ends(
                 services.rehearsals.execute(rehearsal_id)
     services.rehearsals.execute(rehearsal_id)
     assert "the workers that tried it ended before it was done" in words(cast.viewer.get(f"/rehearsals/{rehearsal_id}"))
+
+
+def test_a_stopped_one_ends_at_once_and_another_may_be_asked_for(
+    three: tuple[str, ...], cast: Cast, services: Services
+) -> None:
+    rehearsal_id = asked(cast.operator, "staging")
+    assert "Stop this rehearsal" not in cast.viewer.read(f"/rehearsals/{rehearsal_id}")
+    assert cast.viewer.post(f"/rehearsals/{rehearsal_id}/stop").status_code == 403
+    assert "Stop this rehearsal" in cast.operator.read(f"/rehearsals/{rehearsal_id}")
+    assert cast.operator.post(f"/rehearsals/{rehearsal_id}/stop").location == f"/rehearsals/{rehearsal_id}"
+    page = cast.viewer.get(f"/rehearsals/{rehearsal_id}")
+    assert "operator@example.com stopped it" in words(page)
+    assert 'class="banner waiting"' in page.text
+    assert 'class="problem waiting"' in page.text
+    services.rehearsals.execute(rehearsal_id)  # its job is still in the queue
+    assert "operator@example.com stopped it" in cast.viewer.read(f"/rehearsals/{rehearsal_id}")
+    assert asked(cast.operator, "staging") != rehearsal_id
+
+
+@pytest.mark.slow  # a statement that sleeps on the copy, and a question each second
+def test_stopping_ends_the_statement_that_runs_although_its_file_lifted_its_bound(
+    three: tuple[str, ...], cast: Cast, services: Services, write: Write
+) -> None:
+    endless = "SET LOCAL statement_timeout = 0;\nSELECT pg_catalog.pg_sleep(600);"
+    write(services.settings.migrations, "006_endless.sql", endless)
+    rehearsal_id = asked(cast.operator, "staging")
+    worker = Thread(target=services.rehearsals.execute, args=(rehearsal_id,))
+    worker.start()
+    wait_until(lambda: "006_endless.sql" in cast.viewer.read(f"/rehearsals/{rehearsal_id}"), 60)
+    cast.operator.post(f"/rehearsals/{rehearsal_id}/stop")
+    worker.join(30)
+    assert not worker.is_alive()
+    assert "operator@example.com stopped it" in cast.viewer.read(f"/rehearsals/{rehearsal_id}")
+
+
+def test_one_that_no_worker_takes_asks_for_a_worker(three: tuple[str, ...], cast: Cast, services: Services) -> None:
+    rehearsal_id = asked(cast.operator, "staging")
+    assert services.settings.home
+    with psycopg.connect(services.settings.home.reveal()) as home:
+        home.execute("UPDATE home.rehearsal SET asked_at = asked_at - interval '1 minute'")
+    said = "No worker has taken this rehearsal for 1 min. Is `rung worker` running?"
+    assert said in cast.viewer.read(f"/rehearsals/{rehearsal_id}")
 
 
 def test_a_plan_that_changed_since_is_said(

@@ -49,6 +49,7 @@ MAY = {
     "rehearsal.ask": {Role.OPERATOR, Role.ADMIN},
     "rehearsal.show": LOOKERS,
     "rehearsal.fragment": LOOKERS,
+    "rehearsal.stop": LOOKERS,  # by the rehearsal's own environment: see test_rehearsal.py
     "migration.show": LOOKERS,
     "run.show": LOOKERS,
     "run.fragment": LOOKERS,
@@ -103,6 +104,7 @@ NOBODY_IS_HERE = {
     "printed.show",
     "rehearsal.show",
     "rehearsal.fragment",
+    "rehearsal.stop",
     "run.show",
     "run.fragment",
     "run.stop",
