@@ -16,6 +16,8 @@ def read_hash(text: str) -> str | None:
 
 CANCELLED_BY = "cancelled by "
 """Begins what a row says of a file that somebody stopped."""
+CANCELLED_CODE = "57014"
+"""Of a statement that was cancelled on the server; a row of a file that was stopped between two has none."""
 
 
 class Happening(StrEnum):
@@ -83,8 +85,9 @@ class HistoryRow:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the file did not go through because somebody wanted it so."""
-        return self.event == Happening.FAILED and (self.message or "").startswith(CANCELLED_BY)
+        """Whether the file did not go through because somebody wanted it so; a file may raise any words of its own."""
+        said = (self.message or "").startswith(CANCELLED_BY) and self.sqlstate in (None, CANCELLED_CODE)
+        return said and self.event == Happening.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,7 @@ class PastRun:
     ----------
     failed, decided: a file failed; a person decided about one.
     applied: files that came into the ledger. started: statements that began outside a transaction.
+    cancelled: a file was stopped because somebody wanted it so (`HistoryRow.is_cancelled`); it has not failed.
 
     """
 
@@ -211,6 +215,7 @@ class PastRun:
     decided: bool
     applied: int
     started: int
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def make_page(run_id: str, rows: Sequence[HistoryRow]) -> RunPage:
     return RunPage(
         frame=current.frame(
             f"{_word(failed, decided)} · {first.environment} · Rung",
-            icon="favicon-failed.svg" if failed else "favicon.svg",
+            icon="favicon-failed.svg" if failed and not failed.is_cancelled else "favicon.svg",
         ),
         live=Live(url_for("run.fragment", run_id=run_id), "still", ""),
         environment=first.environment,

@@ -17,10 +17,11 @@ MOST = 99  # runs that a mark counts
 
 FAILED = Sign("failed", "failed", "danger")
 UNFINISHED = Sign("unfinished", "not finished", "waiting")
+CANCELLED = Sign("stopped", "cancelled", "waiting")
 DECIDED = Sign("done", "decided", "changed")
 APPLIED = Sign("applied", "applied", "good")
 OTHER = Sign("notice", "no file", "unknown")
-WORST_FIRST = (FAILED, UNFINISHED, DECIDED, APPLIED, OTHER)
+WORST_FIRST = (FAILED, UNFINISHED, CANCELLED, DECIDED, APPLIED, OTHER)
 
 _MINUTES = (1, 5, 15, 30, 60, 180, 360, 720, 1440, 2880, 10080, 20160)
 _MONTHS = (1, 3, 6, 12, 24, 60, 120, 600)
@@ -34,6 +35,8 @@ DaysHref = Callable[[str, date, date], str]
 def sign_of(run: PastRun) -> Sign:
     if run.failed:
         return FAILED
+    if run.cancelled:
+        return CANCELLED
     if run.decided:
         return DECIDED
     if run.applied:

@@ -81,6 +81,7 @@ def test_a_bundles_days_are_the_readers() -> None:
         (run(NOON, applied=2), "applied"),
         (run(NOON, applied=0), "notice"),
         (PastRun("staging", "x", "a", NOON, False, True, 0, 0), "done"),
+        (PastRun("staging", "x", "a", NOON, False, False, 1, 0, cancelled=True), "stopped"),
     ],
 )
 def test_each_outcome_has_a_sign_of_its_own(runs: PastRun, sign: str) -> None:
@@ -171,3 +172,22 @@ def test_runs_of_environments_one_may_not_look_at_are_in_no_picture(
     services.accounts.set_role(EMAILS[Role.VIEWER], None, EVERYWHERE)
     services.accounts.set_role(EMAILS[Role.VIEWER], Role.VIEWER, "local")
     assert [label.partition(":")[0] for _, _, label in marks(cast.viewer.get("/history").text)] == ["local"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("RAISE EXCEPTION 'cancelled by nobody'", "danger"),  # a failure, whatever it says of itself
+        ("RAISE EXCEPTION 'cancelled by lead@example.com' USING ERRCODE = '57014'", "waiting"),  # as a stop is kept
+    ],
+)
+def test_what_somebody_stopped_is_calm_in_the_picture_and_what_failed_is_not(
+    cast: Cast, services: Services, settings: Settings, folder_path: Path, write: Write, text: str, mark: str
+) -> None:
+    write(folder_path, "001_a.sql", f"DO $$ BEGIN {text}; END $$;\n")
+    dev = Order(Actor(ActorKind.PERSON, "dev@example.com", Door.CLI), force=True, reason="a DO is opaque")
+    apply(settings.environment("staging"), services.folder.read, dev)
+    services.compare.live()
+    page = cast.viewer.get("/history").text
+    assert re.search(r'<a href="/runs/[^"]+" class="(\w+)" aria-label="staging: ', page)[1] == mark  # type: ignore[index]  # or it fails
+    assert re.search(r'<p class="said (\w+)">', page)[1] == mark  # type: ignore[index]  # or it fails

@@ -7,7 +7,15 @@ from typing import Any
 
 from psycopg import sql
 
-from dashboard.core.record import HistoryFilter, HistoryPage, HistoryRow, PastRun, Remembered
+from dashboard.core.record import (
+    CANCELLED_BY,
+    CANCELLED_CODE,
+    HistoryFilter,
+    HistoryPage,
+    HistoryRow,
+    PastRun,
+    Remembered,
+)
 from dashboard.postgres.connect import Connection
 from dashboard.postgres.home.pool import Home
 
@@ -145,18 +153,25 @@ def page(
     return HistoryPage(rows, _make_cursor(rows[-1].row.finished_at, found[limit - 1][0]) if more else None)
 
 
+# As `HistoryRow.is_cancelled` has it.
+_CANCELLED = sql.SQL(
+    "(pg_catalog.starts_with(coalesce(message, ''), {by}) AND coalesce(sqlstate, {code}) = {code})"
+).format(by=sql.Literal(CANCELLED_BY), code=sql.Literal(CANCELLED_CODE))
+
+
 def past_runs(home: Connection, wanted: HistoryFilter, rows: int) -> tuple[PastRun, ...]:
     """The runs that the newest so many rows of the filter belong to, each told by all of its rows."""
     query = sql.SQL("""
         SELECT told.environment, told.run_id::text, pg_catalog.min(actor), pg_catalog.max(finished_at),
-               pg_catalog.bool_or(event = 'failed'), pg_catalog.bool_or(event = 'resolved'),
+               pg_catalog.bool_or(event = 'failed' AND NOT {cancelled}), pg_catalog.bool_or(event = 'resolved'),
                pg_catalog.count(*) FILTER (WHERE event IN ('applied', 'adopted')),
-               pg_catalog.count(*) FILTER (WHERE event = 'started')
+               pg_catalog.count(*) FILTER (WHERE event = 'started'),
+               pg_catalog.bool_or(event = 'failed' AND {cancelled})
           FROM (SELECT DISTINCT environment, run_id FROM (SELECT environment, run_id FROM home.history{where}
                  ORDER BY finished_at DESC, place DESC LIMIT {rows}) AS newest) AS chosen
           JOIN home.history AS told USING (environment, run_id)
          GROUP BY told.environment, told.run_id ORDER BY pg_catalog.max(finished_at), told.run_id
-    """).format(where=_where(_conditions(wanted)), rows=sql.Literal(rows))
+    """).format(where=_where(_conditions(wanted)), rows=sql.Literal(rows), cancelled=_CANCELLED)
     return tuple(PastRun(*row) for row in home.execute(query))
 
 
