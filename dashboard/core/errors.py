@@ -162,6 +162,10 @@ class Unreachable(EnvironmentFault):
     advice: str
 
 
+class HomeUnreachable(Unreachable):
+    """Rung's own database cannot be reached: {reason}."""
+
+
 @dataclass(eq=False)
 class Unusable(EnvironmentFault):
     """{environment} cannot take migrations: {reason}."""

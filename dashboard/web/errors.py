@@ -17,6 +17,7 @@ from dashboard.core.errors import (
     ConnectionLost,
     EnvironmentFault,
     HomeNotReady,
+    HomeUnreachable,
     IssuerFault,
     NoFolder,
     NotAllowed,
@@ -50,7 +51,6 @@ TEXTS = {
     405: "This address does not take that kind of request. Nothing was done.",
     413: "That was more than this page takes. Nothing was done.",
 }
-HOME = "home"  # what faults of our own database call it
 NO_ROLE = "Ask an admin to give you one; it counts from the next click on."
 STATUS: dict[type[RungError], int] = {NotFound: 404, UnknownEnvironment: 404, NotAllowed: 403, NotLetIn: 400}
 
@@ -160,9 +160,8 @@ def _heading(problem: RungError) -> str:
 
 
 def _heading_of_fault(problem: EnvironmentFault) -> str:
-    name = getattr(problem, "environment", HOME)
     silent = isinstance(problem, Unreachable | ConnectionLost)
-    called = "Rung's own database" if name == HOME else name
+    called = "Rung's own database" if isinstance(problem, HomeUnreachable) else getattr(problem, "environment", "it")
     return f"{called} {'does not answer' if silent else 'cannot be used'}"
 
 

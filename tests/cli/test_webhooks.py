@@ -26,7 +26,7 @@ def test_a_run_goes_on_where_home_is_missing_or_away(hooked: Checkout, closed_po
     assert "No webhook is told how this run ended. Rung's own database is not configured" in said.err
     away = f"postgresql://x@127.0.0.1:{closed_port}/home"
     said = hooked.rung("migrate", "--env", "staging", "--json", code=0, RUNG_HOME_URL=away)
-    assert "No webhook is told how this run ended. home cannot be reached" in said.err
+    assert "No webhook is told how this run ended. Rung's own database cannot be reached" in said.err
     assert said.json["outcome"] == "applied"
     assert hooked.ledger("staging") == ["001_a.sql"]
 

@@ -103,7 +103,7 @@ def test_a_home_that_is_away_does_not_keep_the_command_line_from_looking(
     compare = Compare(environments, reader.read, away)
     assert heads(compare.live()) == ["3 behind"] * 3
     assert compare.look("staging").plan is not None
-    with pytest.raises(Unreachable, match="home cannot be reached"):
+    with pytest.raises(Unreachable, match="Rung's own database cannot be reached"):
         compare.last_known()
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from dashboard.bootstrap import Services, build
 from dashboard.core.access import Role
-from dashboard.core.errors import Unreachable
+from dashboard.core.errors import HomeUnreachable
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.settings import Settings
 from dashboard.web import create_app
@@ -59,7 +59,7 @@ def broken() -> None:
 
 
 def away() -> None:
-    raise Unreachable("home", "nothing listens there", "Start it.")
+    raise HomeUnreachable("home", "nothing listens there", "Start it.")
 
 
 def test_axe_would_say_so(page: Page) -> None:

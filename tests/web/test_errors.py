@@ -10,7 +10,7 @@ from flask import Flask
 
 from dashboard.bootstrap import build
 from dashboard.core.environment import Secret
-from dashboard.core.errors import ConnectionLost, HomeNotReady, RungError, Unreachable, Unusable
+from dashboard.core.errors import ConnectionLost, HomeNotReady, HomeUnreachable, RungError, Unreachable, Unusable
 from dashboard.settings import Settings
 from dashboard.web import create_app, security
 from tests.cast import Cast, words
@@ -63,7 +63,8 @@ def test_a_lost_home_says_so_without_its_password(settings: Settings) -> None:
         (Unreachable("staging", "nobody listens", "Start it."), "staging does not answer"),
         (ConnectionLost("staging", "at COMMIT", "it is gone"), "staging does not answer"),
         (Unusable("staging", "it is a standby", "Ask the primary."), "staging cannot be used"),
-        (Unreachable("home", "nobody listens", "Start it."), "Rung's own database does not answer"),
+        (Unreachable("home", "nobody listens", "Start it."), "home does not answer"),  # an environment of that name
+        (HomeUnreachable("home", "nobody listens", "Start it."), "Rung's own database does not answer"),
         (HomeNotReady("it is not prepared"), "Rung's own database cannot be used"),
     ],
 )

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors
 
 from dashboard.core.environment import Environment, Secret
-from dashboard.core.errors import HomeNotReady, Unreachable
+from dashboard.core.errors import HomeNotReady, HomeUnreachable, Unreachable
 from dashboard.postgres.connect import Connection, connect, one_line
 
 SCHEMA = "home"
@@ -42,7 +42,7 @@ class Home:
     def connection(self) -> Iterator[Connection]:
         """A connection in autocommit, all to oneself. Raises Unreachable, HomeNotReady, MissingVariable."""
         if not self._free.acquire(timeout=_PATIENCE):
-            raise Unreachable(SCHEMA, "all its connections are in use", "Try again in a moment.")
+            raise HomeUnreachable(SCHEMA, "all its connections are in use", "Try again in a moment.")
         try:
             connection = self._take()
             try:
@@ -79,7 +79,10 @@ class Home:
                 if _alive(connection):
                     return connection
                 connection.close()
-        connection = connect(self.environment, purpose="home")
+        try:
+            connection = connect(self.environment, purpose="home")
+        except Unreachable as wrong:  # an environment may have the same name
+            raise HomeUnreachable(SCHEMA, wrong.reason, wrong.advice) from None
         try:
             connection.execute(PATH)
         except BaseException:
@@ -109,9 +112,9 @@ def _in_our_words() -> Iterator[None]:
     except _OLD_SCHEMA as wrong:
         raise HomeNotReady(f"it is not prepared for this version of Rung ({one_line(wrong)})") from wrong  # noqa: TRY003  # one of several reasons
     except errors.FeatureNotSupported as wrong:  # a prepared statement "must not change result type"
-        raise Unreachable(SCHEMA, "its tables changed at this moment", "Try again in a moment.") from wrong
+        raise HomeUnreachable(SCHEMA, "its tables changed at this moment", "Try again in a moment.") from wrong
     except _TAKES_NO_ROWS as wrong:
         reason = f"it takes no rows ({one_line(wrong)})"
-        raise Unreachable(SCHEMA, reason, "Make room on its disk, or let it be written to again.") from wrong
+        raise HomeUnreachable(SCHEMA, reason, "Make room on its disk, or let it be written to again.") from wrong
     except (psycopg.OperationalError, psycopg.InterfaceError) as wrong:
-        raise Unreachable(SCHEMA, one_line(wrong), "Try again in a moment.") from wrong
+        raise HomeUnreachable(SCHEMA, one_line(wrong), "Try again in a moment.") from wrong

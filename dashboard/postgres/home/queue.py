@@ -15,7 +15,7 @@ from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from dashboard.core.environment import Environment
-from dashboard.core.errors import HomeNotReady, Unreachable
+from dashboard.core.errors import HomeNotReady, HomeUnreachable
 from dashboard.core.progress import Pace
 from dashboard.postgres.connect import Connection, parameters
 from dashboard.postgres.home.pool import PATH, SCHEMA
@@ -211,7 +211,9 @@ class Desk:
             await app.open_async(pool)
             await self._work(app, told_to_end)
         except PoolTimeout:
-            raise Unreachable(SCHEMA, "it does not answer", "Check its address, and whether its server runs.") from None
+            raise HomeUnreachable(
+                SCHEMA, "it does not answer", "Check its address, and whether its server runs."
+            ) from None
         finally:
             await pool.close()
 

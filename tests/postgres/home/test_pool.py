@@ -51,7 +51,7 @@ def test_a_connection_that_breaks_in_the_middle_is_said_to_be_unreachable(
             in_home.execute("SELECT pg_terminate_backend(%s, 5000)", (pid(connection),))
             connection.execute("SELECT 1")
 
-    with pytest.raises(Unreachable, match="home cannot be reached"):
+    with pytest.raises(Unreachable, match="Rung's own database cannot be reached"):
         ask()
     with home.connection() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
