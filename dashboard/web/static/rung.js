@@ -6,7 +6,7 @@
 
   // --- live pieces: fetch what a page's own fragment address gives, and swap in only what differs ---
 
-  const live = { timer: 0, failures: 0, busy: null, since: Date.now(), crowd: 0 };
+  const live = { timer: 0, failures: 0, busy: null, since: Date.now(), crowd: 0, gone: false };
   const piece = () => document.querySelector("[data-live]");
 
   function schedule(delay) {
@@ -20,7 +20,7 @@
 
   async function refresh() {
     const element = piece();
-    if (!element) return;
+    if (!element || live.gone) return;
     live.busy?.abort();
     const busy = (live.busy = new AbortController());
     const stop = setTimeout(() => busy.abort("slow"), 20000);
@@ -28,7 +28,10 @@
       const address = new URL(element.dataset.live, location.href);
       address.searchParams.set("seen", element.dataset.version);
       const answer = await fetch(address, { signal: busy.signal, headers: { Accept: "text/html" }, redirect: "error" });
-      if (answer.status === 401) return location.reload();
+      if (answer.status === 401) {
+        live.gone = true; // a second time would cut the first one short
+        return location.reload();
+      }
       live.crowd = Number(answer.headers.get("Rung-Pace")) || 0; // the more people watch, the longer each waits
       if (!answer.ok) throw new Error(String(answer.status));
       if (answer.status !== 204) swap(element, await answer.text());
