@@ -282,7 +282,9 @@ def overflow(page: Page) -> int:
 def test_twenty_environments_scroll_beside_each_other_and_the_page_does_not(
     page: Page, settings: Settings, three: tuple[str, ...], width: int
 ) -> None:
-    added = tuple(Environment(f"preview-{number}", number, NOWHERE) for number in range(3, 20))
+    added = tuple(
+        Environment(f"preview-{number}{'-of-a-branch' * (number % 4)}", number, NOWHERE) for number in range(3, 20)
+    )
     many = build(replace(settings, environments=(*settings.environments, *added)))
     many.accounts.add("lead@example.com", None, Role.VIEWER)
     page.set_viewport_size({"width": width, "height": 800})
@@ -293,6 +295,8 @@ def test_twenty_environments_scroll_beside_each_other_and_the_page_does_not(
         expect(page.locator("thead th")).to_have_count(21)
         assert overflow(page) <= 0
         assert page.locator(".pane").evaluate("pane => pane.scrollWidth - pane.clientWidth") > 0
+        heights = "all => new Set(all.map(one => Math.round(one.getBoundingClientRect().top))).size"
+        assert page.locator("thead .headline").evaluate_all(heights) == 1  # however long the names above them
     many.close()
 
 
