@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from dashboard.core.record import is_stop
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
@@ -81,6 +83,11 @@ class FailedFile:
     failed_at: datetime
     message: str
     sqlstate: str | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody wanted it so; then it is pending like any other."""
+        return is_stop(self.message, self.sqlstate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,11 +209,11 @@ def _entries(
             return replace(made, state=State.RENAMED, note=f"applied here as {renames[name]}")
         if name in unfinished:
             return replace(made, state=State.UNFINISHED, note=_unfinished_note(unfinished[name], migration))
-        if name in failed:
+        if name in failed and not failed[name].is_cancelled:
             return replace(made, state=State.FAILED, note=failed[name].message)
         if migration is not None and migration.number < newest:
             return replace(made, state=State.OUT_OF_ORDER, note=_newer_applied(newest))
-        return made
+        return replace(made, note=failed[name].message) if name in failed else made
 
     return tuple(entry(name) for name in sorted(known, key=lambda name: (number_of(name), name)))
 

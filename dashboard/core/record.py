@@ -20,6 +20,11 @@ CANCELLED_CODE = "57014"
 """Of a statement that was cancelled on the server; a row of a file that was stopped between two has none."""
 
 
+def is_stop(message: str | None, sqlstate: str | None) -> bool:
+    """Whether these words of a file that did not go through are those of a stop; a file may raise any of its own."""
+    return (message or "").startswith(CANCELLED_BY) and sqlstate in (None, CANCELLED_CODE)
+
+
 class Happening(StrEnum):
     """What a row of the history is about."""
 
@@ -85,9 +90,8 @@ class HistoryRow:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the file did not go through because somebody wanted it so; a file may raise any words of its own."""
-        said = (self.message or "").startswith(CANCELLED_BY) and self.sqlstate in (None, CANCELLED_CODE)
-        return said and self.event == Happening.FAILED
+        """Whether the file did not go through because somebody wanted it so."""
+        return self.event == Happening.FAILED and is_stop(self.message, self.sqlstate)
 
 
 @dataclass(frozen=True, slots=True)

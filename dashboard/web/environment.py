@@ -355,7 +355,7 @@ def _notes(step: Step, entry: Entry) -> tuple[str, ...]:
         notes.append("No statement in it: it is only recorded as applied.")
     if step.undecided:
         notes.append("It stopped half-way, and somebody has to decide how it goes on.")
-    elif entry.note and entry.state in (State.FAILED, State.OUT_OF_ORDER, State.UNFINISHED):
+    elif entry.note and entry.state in (State.PENDING, State.FAILED, State.OUT_OF_ORDER, State.UNFINISHED):
         notes.append(entry.note[0].upper() + entry.note[1:])
     return tuple(notes)
 

@@ -387,6 +387,13 @@ def test_a_failed_file_is_shown_as_failed_and_runs_again() -> None:
     assert to_run(made) == [("002_b.sql", Action.RUN)]
 
 
+@pytest.mark.parametrize(("code", "state"), [("57014", State.PENDING), (None, State.PENDING), ("P0001", State.FAILED)])
+def test_a_file_that_somebody_stopped_is_pending_and_says_who(code: str | None, state: State) -> None:
+    stopped = FailedFile("002_b.sql", WHEN, "cancelled by lead@example.com", code)
+    entry = plan(folder(A, B), picture(applied(A), failed=(stopped,))).entries[1]
+    assert (entry.state, entry.note) == (state, "cancelled by lead@example.com")
+
+
 def test_a_file_that_failed_and_is_applied_now_is_applied() -> None:
     made = plan(folder(A), picture(applied(A), failed=(FailedFile("001_a.sql", WHEN, "boom"),)))
     assert states(made) == {"001_a.sql": State.APPLIED}

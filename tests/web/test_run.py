@@ -226,6 +226,9 @@ def test_a_run_that_somebody_stopped_in_a_file_is_no_failure(
     from_home = cast.viewer.get(f"/runs/{run_id}").text
     assert ("001_a.sql", "cancelled") in shown(from_home)
     services.compare.look_again("staging")
+    needs = cast.viewer.get("/environments/staging")
+    assert "001_a.sql pending Cancelled by operator@example.com" in words(needs)
+    assert "failed" not in words(needs)
     in_home.execute("DELETE FROM home.run")  # what is left is the environment's own history
     from_history = cast.viewer.get(f"/runs/{run_id}").text
     assert shown(from_history) == [("001_a.sql", "cancelled")]
