@@ -123,7 +123,7 @@ def line(remembered: Remembered, now: datetime, rail: str = "") -> HistoryLine:
 
 def _said(row: HistoryRow, *, gone: bool) -> str:
     at = f"line {row.line}: " if row.line else ""
-    code = f"{row.sqlstate}: " if row.sqlstate else ""
+    code = f"{row.sqlstate}: " if row.sqlstate and not row.is_cancelled else ""
     parts = [
         f"statement {row.statement}" if row.statement and row.event != Happening.FAILED else "",
         f"{at}{code}{row.message}" if row.message else "",

@@ -10,6 +10,7 @@ from flask import url_for
 from dashboard.core.foresight import here_words
 from dashboard.core.migration import Refusal
 from dashboard.core.progress import RunState, RunView
+from dashboard.core.record import is_stop
 from dashboard.core.run import Problem
 from dashboard.core.safety.finding import Finding, RiskClass
 from dashboard.core.text import visible
@@ -65,12 +66,18 @@ def problem_view(problem: Problem) -> ProblemView:
         place=place(problem),
         place_href=migration_href(problem.filename, problem.line) if problem.filename else None,
         excerpt=problem.excerpt,
-        said=f"ERROR {problem.sqlstate}: {problem.message}" if problem.sqlstate else problem.message,
+        said=_said(problem),
         detail=problem.detail,
         hint=problem.hint,
         advice=problem.advice,
         copy=problem_text(problem),
     )
+
+
+def _said(problem: Problem) -> str:
+    if is_stop(problem.message, problem.sqlstate):  # somebody wanted it, so that it is no error
+        return problem.message[0].upper() + problem.message[1:]
+    return f"ERROR {problem.sqlstate}: {problem.message}" if problem.sqlstate else problem.message
 
 
 def refusal_view(refusal: Refusal, environment: str) -> ProblemView:

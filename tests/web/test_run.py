@@ -234,7 +234,8 @@ def test_a_run_that_somebody_stopped_in_a_file_is_no_failure(
     assert shown(from_history) == [("001_a.sql", "cancelled")]
     for page in (from_home, from_history):
         live = page.partition("<h1>")[2]
-        assert "cancelled by operator@example.com" in live
+        assert "Cancelled by operator@example.com" in live
+        assert '<p class="said">ERROR' not in live
         assert not re.search(r'class="[^"]*\bdanger\b', live)
 
 
