@@ -24,7 +24,7 @@ from dashboard.web.audit import plan_shown
 from dashboard.web.cases import Typed, cases_of
 from dashboard.web.foreseen import answers_of, foresight_of, matters_of, why_not
 from dashboard.web.matrix import FRESH, NAMED
-from dashboard.web.pages import CaseView, Choice, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
+from dashboard.web.pages import CaseView, Choice, Empty, EnvironmentPage, Frame, Live, ProblemView, Rung, Sign, StepView
 from dashboard.web.pieces import (
     finding_view,
     fingerprint,
@@ -43,6 +43,7 @@ from dashboard.web.signs import RUNNING, STATES, rail_of
 views = Blueprint("environment", __name__)
 
 ALL, UNTIL_BLOCKED, FORCE = "all", "until_blocked", "force"
+NO_FILE = Empty("Make the first one", "The folder is empty, and nothing was applied here.", 'rung new "create users"')
 RUNS = 6  # last runs that the page lists
 RUNGS = 24  # rungs of the small rail
 LOCK_WAIT = 3.0  # seconds that a decision waits for a run to end
@@ -257,6 +258,7 @@ def make_page(
         rehearse=None if running else form_of(look, visitor),
         matters=matters,
         more_matters=more_matters,
+        empty=None if rungs or plan is None or plan.stops or look.not_reachable else NO_FILE,
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
 

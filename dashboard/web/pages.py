@@ -369,6 +369,7 @@ class EnvironmentPage:
     rehearse: RehearseForm | None
     matters: tuple[Matter, ...] = ()
     more_matters: str = ""
+    empty: Empty | None = None
 
 
 # --- one rehearsal ---

@@ -304,3 +304,8 @@ def test_a_name_with_markup_is_only_text(three: tuple[str, ...], applied: Applie
     page = cast.viewer.get("/environments/staging")
     assert "<script>alert" not in page.text
     assert "<script>alert(1)</script>.sql" in words(page)
+
+
+def test_an_empty_folder_says_how_to_begin(settings: Settings, cast: Cast, services: Services) -> None:
+    services.compare.live()
+    assert 'rung new "create users"' in cast.viewer.read("/environments/staging")
