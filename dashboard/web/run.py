@@ -58,6 +58,7 @@ PATIENCE = 8.0  # seconds after which a run that no worker took deserves a word
 SILENCE = 30.0  # seconds without a sign of life from the worker that deserve one too
 SHOWN = 5  # sessions of a queue; the others are counted
 WINDOW = 12  # statements listed before and after the one that matters
+IN_DOUBT = Sign("unfinished", "begun, its end is not known", "waiting")
 FILE_SIGNS = {
     "waiting": Sign("pending", "pending", "waiting"),
     "running": RUNNING,
@@ -362,7 +363,7 @@ def _file(file: FileProgress, run: RunView, forecasts: Forecasts) -> FileView:
     if file.state == "failed" and cancelled:
         sign = OUTCOMES[Outcome.CANCELLED]
     if run.state is RunState.ENDED and file.state == "running":
-        sign = OUTCOMES[run.outcome] if run.outcome else sign
+        sign = OUTCOMES[run.outcome] if run.outcome and file.transactional else STATES[State.UNFINISHED]
     statements, earlier, later = _statements(file, forecasts, over=run.state is RunState.ENDED)
     if cancelled:
         statements = tuple(_calm(one) for one in statements)
@@ -487,6 +488,8 @@ def _statement(file: FileProgress, number: int, *, over: bool) -> StatementView:
         sign = STATES[State.FAILED]
     elif number == next_one and file.state == "running" and not over:
         sign = RUNNING
+    elif number == next_one and file.state == "running" and not file.transactional:
+        sign = IN_DOUBT
     else:
         sign = Sign("pending", "not run", "unknown" if over else "waiting")
     took = span(file.done[number]) if done else "earlier" if number <= file.resume_after else ""

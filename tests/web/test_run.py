@@ -4,6 +4,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from dashboard.core.access import EVERYWHERE, Role
 from dashboard.core.run import Actor, ActorKind, Door, Order
 from dashboard.services.apply import apply
 from dashboard.settings import Settings
+from dashboard.web.progress import FileProgress
+from dashboard.web.run import _statements as statements_of
 from tests.cast import EMAILS, Cast, words
 from tests.conftest import Write
 from tests.oracle import wait_until
@@ -316,3 +319,11 @@ def test_the_run_of_an_environment_one_may_not_look_at_is_not_there(
     hidden, absent = cast.viewer.get(f"/runs/{run_id}"), cast.viewer.get("/runs/x")
     assert (hidden.status_code, absent.status_code) == (404, 404)
     assert words(hidden).replace(run_id, "x") == words(absent)
+
+
+def test_a_statement_whose_end_nobody_saw_is_not_called_not_run() -> None:
+    file = FileProgress("001_a.sql", "running", transactional=False, first_lines=("A", "B", "C"), done={1: 0.1})
+    seen, _, _ = statements_of(file, {}, over=True)
+    assert [one.sign.word for one in seen] == ["done", "begun, its end is not known", "not run"]
+    whole, _, _ = statements_of(replace(file, transactional=True), {}, over=True)
+    assert [one.sign.word for one in whole] == ["rolled back", "not run", "not run"]
