@@ -847,7 +847,7 @@ class FirstPage:
 class ProofPage:
     """Who is asking, once more. `fields`: what was typed before, and is sent again; `reason`: the part people wrote.
 
-    `issuer`: where it is asked, for accounts that come in by one.
+    `issuer`: where it is asked, for accounts that come in by one. `lost`: there is none any more, and nothing to ask.
     """
 
     frame: Frame
@@ -858,6 +858,7 @@ class ProofPage:
     email: str
     has_password: bool
     issuer: Link | None
+    lost: bool
     failed: str | None
     command: str
     back_href: str

@@ -41,6 +41,7 @@ def unproved(environment: Environment, form: Mapping[str, str]) -> AnyResponse |
 def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -> AnyResponse:
     visitor, issuer = current.visitor(), current.services().settings.oidc
     email, way_in = visitor.email, current.services().accounts.way_in(visitor.email)
+    lost = way_in is WayIn.ISSUER and issuer is None
     trip = oidc.proof_trip(visitor, name, form) if way_in is WayIn.ISSUER and issuer is not None else None
     page = ProofPage(
         frame=current.frame(f"Is it you? · {name} · Rung"),
@@ -51,8 +52,9 @@ def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -
         email=email,
         has_password=way_in is WayIn.PASSWORD,
         issuer=Link(issuer.label, oidc.way(trip)) if trip and issuer else None,
+        lost=lost,
         failed=failed,
-        command=f"rung user link {email}",
+        command=f"rung user {'disconnect' if lost else 'link'} {email}",
         back_href=environment_href(name),
     )
     answer = make_response(render_template("proof.html", page=page), status)

@@ -320,6 +320,27 @@ def test_a_proof_of_somebody_else_is_none(
     assert nothing_runs(services)
 
 
+def test_without_an_issuer_any_more_nothing_is_asked_that_cannot_be_answered(
+    admin: tuple[Person, AtIssuer],
+    settings: Settings,
+    services: Services,
+    old: Callable[[], None],  # noqa: F811
+) -> None:
+    person, _ = admin
+    cookie = person.client.get_cookie("rung")
+    assert cookie
+    without = build(replace(settings, oidc=None))
+    later = Person(create_app(without).test_client())
+    later.client.set_cookie("rung", cookie.value)
+    old()
+    answer = force(later)
+    assert answer.status_code == 401
+    assert f"rung user disconnect {ANN}" in words(answer)
+    assert "one-time link for" not in words(answer)
+    without.close()
+    assert nothing_runs(services)
+
+
 def test_the_session_goes_on_under_another_token_after_a_proof(
     admin: tuple[Person, AtIssuer],
     old: Callable[[], None],  # noqa: F811
