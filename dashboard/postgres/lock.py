@@ -4,6 +4,7 @@ import hashlib
 import random
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -82,11 +83,25 @@ SELECT l.pid, a.application_name, coalesce(a.client_hostname, host(a.client_addr
 """)
 
 
-def acquire_if_free(connection: Connection, ledger_schema: str) -> Held | None:
-    """Try once, in a session of any settings, without asking who has it. None behind a pooler, too."""
-    key, token, pid = key_of(ledger_schema), secrets.randbits(63), connection.info.backend_pid
-    row = connection.execute(_TAKE.format(key=key, token=token) + _IF_DIRECT.format(pid=pid)).fetchone()
-    return Held(key, pid, token) if row is not None and row[0] else None
+class Attempt:
+    """One try, as a part of something else that is asked, in a session of any settings. In vain behind a pooler.
+
+    Attributes
+    ----------
+    query: SQL for autocommit, by the simple protocol; gives at most one row.
+    held: set where the lock was free.
+
+    """
+
+    def __init__(self, connection: Connection, ledger_schema: str) -> None:
+        self._wanted = Held(key_of(ledger_schema), connection.info.backend_pid, secrets.randbits(63))
+        self.held: Held | None = None
+        take = _TAKE.format(key=self._wanted.key, token=self._wanted.token)
+        self.query = take + _IF_DIRECT.format(pid=self._wanted.pid)
+
+    def hear(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """What the server answered."""
+        self.held = self._wanted if rows and rows[0][0] else None
 
 
 def acquire(

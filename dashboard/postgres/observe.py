@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from dashboard.postgres import attempts, facts, pooler
 from dashboard.postgres.connect import Connection, dial, one_line, own_session, own_transaction, pooling_of
 from dashboard.postgres.facts import Facts
 from dashboard.postgres.ledger import TABLE, Ledger
+from dashboard.postgres.lock import Attempt
 from dashboard.postgres.pooler import Pooling
 
 
@@ -73,16 +74,25 @@ def picture_from(connection: Connection, environment: Environment) -> Picture:
     return survey(connection, environment).picture
 
 
-def survey(connection: Connection, environment: Environment, *, fresh: bool = False, complete: bool = True) -> Survey:
+def survey(
+    connection: Connection,
+    environment: Environment,
+    *,
+    fresh: bool = False,
+    complete: bool = True,
+    attempt: Attempt | None = None,
+) -> Survey:
     """One look, with what a runner has to know. Raises EnvironmentFault.
 
     fresh: a connection from `dial`, of which our own session is made in the same round trip; behind a pooler that
     lends every transaction another server process, nothing is left behind in any of them.
     complete: False where ledger or history is known to be missing.
+    attempt: to take the runner's lock before anything else is seen.
     """
     with asking(connection, environment):
         facts.refuse_old(environment, connection.info.server_version)
-        found = _survey(connection, environment) if complete else _survey_carefully(connection, environment)
+        look = _survey if complete else _survey_carefully
+        found = look(connection, environment, attempt)
         pooling = pooling_of(environment, connection, found.facts.pid)
         if fresh and pooling is Pooling.SESSION:
             connection.execute(own_session(connection, pooled=True).encode())
@@ -110,15 +120,19 @@ class _Found(NamedTuple):
 
 # Optimistic: ledger and history are there and as they should be, which takes one round trip. Only where that fails the
 # catalog is asked first.
-def _survey(connection: Connection, environment: Environment) -> _Found:
+def _survey(connection: Connection, environment: Environment, attempt: Attempt | None) -> _Found:
     try:
-        about, *rest = _ask(connection, environment, [facts.query(environment), *_QUESTIONS])
+        about, *rest = _ask(connection, environment, [facts.query(environment), *_QUESTIONS], attempt=attempt)
     except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError):
-        return _survey_carefully(connection, environment)
+        return _survey_carefully(connection, environment, attempt)
     return _Found(Facts(*about[0]), *rest)
 
 
-def _survey_carefully(connection: Connection, environment: Environment) -> _Found:
+def _survey_carefully(connection: Connection, environment: Environment, attempt: Attempt | None) -> _Found:
+    if attempt is not None:
+        with suppress(psycopg.ProgrammingError):  # who may not ask for it hears so where it is needed
+            connection.rollback()
+            attempt.hear(connection.execute(attempt.query).fetchall())
     about = _facts(connection, environment)
     facts.refuse_unreadable(environment, about)
     has_ledger = about.ledger_columns is not None
@@ -141,16 +155,25 @@ def _facts(connection: Connection, environment: Environment) -> Facts:
 
 
 def _ask(
-    connection: Connection, environment: Environment, parts: Sequence[sql.Composable], *, ledger_exists: bool = True
+    connection: Connection,
+    environment: Environment,
+    parts: Sequence[sql.Composable],
+    *,
+    ledger_exists: bool = True,
+    attempt: Attempt | None = None,
 ) -> list[list[Any]]:
     """The rows of each part, all from one snapshot, in a transaction that cannot write. By the simple protocol.
+
+    attempt: at the runner's lock, before the snapshot is taken: what is seen stays true where the lock is had.
 
     Our own settings hold inside of it, and afterwards too where the session is our own.
     """
     ledger = sql.Identifier(environment.ledger_schema, TABLE) if ledger_exists else _NO_LEDGER
     asked = [part.format(ledger=ledger) if isinstance(part, sql.SQL) else part for part in parts]
+    first = [sql.SQL("BEGIN"), attempt.query, sql.SQL("COMMIT")] if attempt else []
     script = sql.SQL(";\n").join(
         [
+            *first,
             sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
             sql.SQL(own_transaction(connection)),  # constants of that module
             *asked,
@@ -162,6 +185,8 @@ def _ask(
         connection.rollback()
     cursor = connection.execute(script)
     answers = [answer.fetchall() for answer in cursor.results() if answer.description]
+    if attempt:
+        attempt.hear(answers.pop(0))
     return answers[1 : 1 + len(parts)]
 
 

@@ -42,13 +42,17 @@ class Runner:
         """False once the lock had to be taken anew: what was planned before may no longer be true."""
         return self._session.unbroken
 
-    def look(self) -> Survey:
-        """Ask the database what it has. Changes nothing, and takes no lock."""
-        return self._session.look()
+    def look(self, *, lock: bool = False) -> Survey:
+        """Ask the database what it has. Changes nothing.
 
-    def lock_if_free(self) -> bool:
-        """Take the runner's lock where nobody has it: what is seen from now on stays true. Not behind a pooler."""
-        return self._session.lock_if_free()
+        lock: take the runner's lock before that, where nobody has it: what is seen stays true then. See `has_lock`.
+        """
+        return self._session.look(lock=lock)
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether it was free when it was looked for. Behind a pooler it is only taken by `lock`."""
+        return self._session.has_lock
 
     def get_ready(self) -> None:
         """Files will run, most likely: what takes a while and changes nothing is begun. Waits for nothing."""

@@ -39,7 +39,7 @@ from dashboard.postgres.flight import (
 )
 from dashboard.postgres.history import Author, Entry
 from dashboard.postgres.ledger import TAKEN
-from dashboard.postgres.lock import Busy, Held, Stopped, acquire, acquire_if_free
+from dashboard.postgres.lock import Attempt, Busy, Held, Stopped, acquire
 from dashboard.postgres.observe import Survey, survey
 from dashboard.postgres.patience import bound
 from dashboard.postgres.watch import Limit, Watch
@@ -129,7 +129,6 @@ class Session:
         self._control: Connection | None = None
         self._work: Connection | None = None
         self._ahead: Ahead | None = None
-        self._fresh = False  # the control connection is not a session of our own yet
         self._work_pid, self._work_server = 0, datetime.min.replace(tzinfo=UTC)
         self._said_blind = False
         self._prepared = Prepared()
@@ -192,36 +191,30 @@ class Session:
 
     # --- before the first file ---
 
-    def dial_work(self) -> None:
-        """Begin to, where the lock is had, and wait for nothing."""
-        if self._held is not None and self._work is None and self._ahead is None:
-            self._ahead = Ahead(self.environment, purpose="work", beside=self.controlling)
+    def look(self, *, lock: bool = False) -> Survey:
+        """Ask the database what it has. Changes nothing.
 
-    def look(self) -> Survey:
-        """Ask the database what it has. Changes nothing, and takes no lock."""
-        control, known = self._dialled(), self._survey
-        complete = known is None or (known.picture.ledger_exists and known.history_exists)
-        fresh, self._fresh = self._fresh, False
-        self._survey = survey(control, self.environment, fresh=fresh, complete=complete)
-        return self._survey
-
-    def _dialled(self) -> Connection:
-        """The control connection, made where there is none."""
+        lock: take the runner's lock before that, where nobody has it; not behind a pooler. See `has_lock`.
+        """
+        fresh, known = self._control is None, self._survey
         if self._control is None:
             self._control = dial(self.environment, purpose="control")
             bound(self._control, _PATIENCE)
-            self._fresh = True
-        return self._control
+        complete = known is None or (known.picture.ledger_exists and known.history_exists)
+        attempt = Attempt(self._control, self.environment.ledger_schema) if lock else None
+        self._survey = survey(self._control, self.environment, fresh=fresh, complete=complete, attempt=attempt)
+        if attempt is not None:
+            self._held = attempt.held
+        return self._survey
 
-    def lock_if_free(self) -> bool:
-        """Take the runner's lock where nobody has it, so that one look is enough. Not behind a pooler."""
-        control = self._dialled()
-        try:
-            self._held = acquire_if_free(control, self.environment.ledger_schema)
-        except psycopg.Error as wrong:
-            if control.closed:
-                raise _lost(self.environment, "while it was asked for the lock", str(wrong)) from wrong
+    @property
+    def has_lock(self) -> bool:
         return self._held is not None
+
+    def dial_work(self) -> None:
+        """Begin to, where the lock is had, and wait for nothing."""
+        if self.has_lock and self._work is None and self._ahead is None:
+            self._ahead = Ahead(self.environment, purpose="work", beside=self.controlling)
 
     def lock(self, wait: float) -> Held | Busy | Stopped:
         """Take the runner's lock, waiting at most so many seconds. Look first."""

@@ -21,6 +21,7 @@ from dashboard.core.usable import unwritable
 from dashboard.core.words import count
 from dashboard.postgres.history import Author
 from dashboard.postgres.lock import Busy, Stopped
+from dashboard.postgres.observe import Survey
 from dashboard.postgres.runner import Runner
 from dashboard.postgres.session import Finish, Verdict
 
@@ -98,10 +99,9 @@ class _Run:
             return _Ending(Outcome.UNREACHABLE, self._problem(str(fault), fault.advice))
 
     def _run(self, runner: Runner, folder: Folder) -> _Ending:
-        locked = runner.lock_if_free()
-        ending = self._plan(runner, folder)
-        if ending is None and not locked:
-            ending = self._wait(runner) or self._plan(runner, folder)  # what was seen before the lock may be old
+        ending = self._plan(runner, runner.look(lock=True), folder)
+        if ending is None and not runner.has_lock:
+            ending = self._wait(runner) or self._plan(runner, runner.look(), folder)  # what was seen before may be old
         return ending or self._execute(runner)
 
     def _wait(self, runner: Runner) -> _Ending | None:
@@ -113,9 +113,8 @@ class _Run:
             return _Ending(Outcome.CANCELLED, self._problem(f"cancelled by {got.who} before it began", "Run again."))
         return None
 
-    def _plan(self, runner: Runner, folder: Folder) -> _Ending | None:
-        """Look and plan, and say why nothing runs; None where something does."""
-        survey = runner.look()
+    def _plan(self, runner: Runner, survey: Survey, folder: Folder) -> _Ending | None:
+        """Plan, and say why nothing runs; None where something does."""
         refusal = self._unwritable(survey.picture, pending=False)
         if refusal is not None:
             return refusal

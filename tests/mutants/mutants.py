@@ -94,23 +94,31 @@ MUTANTS = (
         "second look after the lock left out",
         "what another run applied meanwhile is planned again",
         "services/apply.py",
-        "ending = self._wait(runner) or self._plan(runner, folder)",
+        "ending = self._wait(runner) or self._plan(runner, runner.look(), folder)",
         "ending = self._wait(runner)",
         APPLY + "test_files_that_another_run_applied_while_we_waited_do_not_run_again",
     ),
     _mutant(
         "look before the lock that is free, and no other one after it",
         "what another run applied meanwhile is planned again",
-        "services/apply.py",
-        "        locked = runner.lock_if_free()\n        ending = self._plan(runner, folder)\n",
-        "        ending = self._plan(runner, folder)\n        locked = runner.lock_if_free()\n",
-        APPLY + "test_what_was_applied_until_the_lock_is_ours_does_not_run_again",
+        "postgres/observe.py",
+        "            *first,\n"
+        '            sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),\n'
+        "            sql.SQL(own_transaction(connection)),  # constants of that module\n"
+        "            *asked,\n"
+        '            sql.SQL("COMMIT"),\n',
+        '            sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),\n'
+        "            sql.SQL(own_transaction(connection)),  # constants of that module\n"
+        "            *asked,\n"
+        '            sql.SQL("COMMIT"),\n'
+        "            *first,\n",
+        APPLY + "test_where_the_lock_is_free_it_is_taken_before_anything_is_seen",
     ),
     _mutant(
         "run without the lock that somebody else has",
         "two runners at once",
         "services/apply.py",
-        "if ending is None and not locked:",
+        "if ending is None and not runner.has_lock:",
         "if ending is None and False:",
         APPLY + "test_somebody_elses_lock_is_waited_for_and_named",
     ),
@@ -118,8 +126,8 @@ MUTANTS = (
         "lock taken through a pooler",
         "a server process that is lent to others keeps it",
         "postgres/lock.py",
-        "_TAKE.format(key=key, token=token) + _IF_DIRECT.format(pid=pid)",
-        "_TAKE.format(key=key, token=token)",
+        "self.query = take + _IF_DIRECT.format(pid=self._wanted.pid)",
+        "self.query = take",
         "tests/postgres/test_pooler.py::test_the_lock_is_not_taken_through_one_before_it_is_known",
     ),
     # --- one transaction ---

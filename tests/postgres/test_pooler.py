@@ -15,7 +15,7 @@ from dashboard.core.picture import Picture
 from dashboard.core.run import Outcome
 from dashboard.postgres import watch
 from dashboard.postgres.connect import connect, dial
-from dashboard.postgres.lock import acquire_if_free
+from dashboard.postgres.lock import Attempt
 from dashboard.postgres.observe import take_picture
 from dashboard.services.apply import apply
 from tests.oracle import LOG, ORDER, Seen, ask, assert_consistent, folder_of, noted, three_files
@@ -94,7 +94,9 @@ def test_the_lock_is_not_taken_through_one_before_it_is_known(environment: Envir
     """It would stay in a server process that is lent to somebody else next."""
     for mode in ("session", "transaction", "statement"):
         with dial(behind(mode), purpose="control") as connection:
-            assert acquire_if_free(connection, "public") is None
+            attempt = Attempt(connection, "public")
+            attempt.hear(connection.execute(attempt.query).fetchall())
+            assert attempt.held is None
             assert ask(environment, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 

@@ -13,7 +13,6 @@ from dashboard.core.migration import Folder, Refusal
 from dashboard.core.run import Order, Outcome, Problem, Result, nobody_stops
 from dashboard.postgres.connect import connect
 from dashboard.postgres.lock import acquire
-from dashboard.postgres.session import Session
 from dashboard.services.apply import apply
 from tests.oracle import (
     LOG,
@@ -154,20 +153,23 @@ def test_files_that_another_run_applied_while_we_waited_do_not_run_again(environ
     assert_consistent(environment, ALL)
 
 
-def test_what_was_applied_until_the_lock_is_ours_does_not_run_again(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where nobody has the lock one look is enough, because it comes after."""
-    take = Session.lock_if_free
-
-    def apply_meanwhile(session: Session) -> bool:
-        monkeypatch.undo()
-        run(environment, three_files())
-        return take(session)
-
-    monkeypatch.setattr(Session, "lock_if_free", apply_meanwhile)
-    assert run(environment, three_files()).outcome is Outcome.NOTHING
-    assert_consistent(environment, ALL)
+def test_where_the_lock_is_free_it_is_taken_before_anything_is_seen(environment: Environment) -> None:
+    """Or what was seen could be old already, and one look would not be enough."""
+    run(environment, three_files())
+    ours = """
+        SELECT 1 FROM pg_locks AS had JOIN pg_locks AS wanted USING (pid)
+         WHERE had.locktype = 'advisory' AND had.granted AND wanted.relation = '_migrations_applied'::regclass
+           AND NOT wanted.granted
+    """
+    results: list[Result] = []
+    with connect(environment, purpose="another tool", autocommit=False) as other:
+        other.execute("LOCK TABLE public._migrations_applied IN ACCESS EXCLUSIVE MODE")
+        running = threading.Thread(target=lambda: results.append(run(environment, three_files())))
+        running.start()
+        wait_until(lambda: ask(environment, ours) or not running.is_alive())
+        other.rollback()
+        running.join()
+    assert [result.outcome for result in results] == [Outcome.NOTHING]
 
 
 def test_where_the_lock_is_free_the_database_is_looked_at_once(environment: Environment) -> None:

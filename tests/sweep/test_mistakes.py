@@ -34,7 +34,6 @@ class OurMistake(Exception):
 # Where a run passes: whose name is replaced, and the name.
 SEAMS: dict[str, tuple[Any, str]] = {
     "looking": (Session, "look"),
-    "taking a free lock": (Session, "lock_if_free"),
     "locking": (Session, "lock"),
     "making the ledger": (Session, "prepare"),
     "a file's flight": (Session, "fly"),
@@ -44,7 +43,7 @@ SEAMS: dict[str, tuple[Any, str]] = {
     "the frame check": (frame, "check"),
     "the ledger's row": (Ledger, "insert"),
     "the history's row": (history, "append"),
-    "asking for a free lock": (session, "acquire_if_free"),
+    "asking for a free lock": (lock.Attempt, "hear"),
     "trying the lock": (lock, "_try"),
     "the survey": (session, "survey"),
     "closing": (Session, "close_work"),
@@ -86,7 +85,7 @@ def test_an_exception_at_any_call_of_a_seam_is_as_harmless_as_a_kill(
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, mined)
             if seam in WAITING:
-                patch.setattr(Session, "lock_if_free", lambda _: False)
+                patch.setattr(lock.Attempt, "hear", lambda *_: None)
             with contextlib.suppress(OurMistake):
                 apply(environment, lambda: FILES, ORDER)
             raised = mined.calls >= number
