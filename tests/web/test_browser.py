@@ -102,7 +102,7 @@ def test_new_rows_above_do_not_move_what_one_reads(
 def test_another_plan_never_takes_the_place_of_the_one_that_is_read(
     lead: Page, address: str, settings: Settings, in_home: psycopg.Connection[Any], write: Write, folder_path: Path
 ) -> None:
-    lead.goto(f"{address}/environments/staging")
+    lead.goto(f"{address}/environments/staging", wait_until="networkidle")  # a look that goes on serves the next asker
     changed = lead.get_by_text("The plan has changed since")
     expect(changed).to_be_hidden()
     write(folder_path, "006_new.sql", "CREATE TABLE new (id int);")
