@@ -339,7 +339,8 @@ class Accounts:
             return NOT_PROVED
         hashed = _hash(new, visitor.email)
         with self._home.transaction() as connection:
-            if not rows.find_still(connection, visitor.email, account):
+            is_same = rows.find_still(connection, visitor.email, account)
+            if not is_same or not rows.is_open(connection, bytes.fromhex(visitor.session)):
                 return NOT_PROVED
             rows.set_password(connection, account.id, hashed)
             rows.end_sessions(connection, account.id, but=bytes.fromhex(visitor.session))
@@ -395,6 +396,7 @@ def _found(account: rows.Found | None, email: str) -> rows.Found:
 
 def _ours(connection: "Connection", email: str) -> rows.Found:
     """An account that no issuer signs in for. Raises NotFound, ByIssuer."""
+    rows.hold(connection, _normal(email))  # or it may be connected before this ends
     account = _found(rows.find(connection, _normal(email)), email)
     if identities.is_connected(connection, account.id):
         raise ByIssuer(_normal(email))

@@ -40,7 +40,10 @@ class Identities:
                 self._refuse("it opens another account here already, or this one has a sign-in of its own")
             rows.set_password(connection, account.id, None)
             rows.spoil_links(connection, account.id)
-            rows.end_sessions(connection, account.id, but=bytes.fromhex(visitor.session))
+            session = bytes.fromhex(visitor.session)
+            if not rows.is_open(connection, session):  # a reset in these seconds would be undone for good
+                self._refuse("the session has ended")
+            rows.end_sessions(connection, account.id, but=session)
             audit.append(connection, self._connected(Source(visitor.email, address), visitor.email, identity))
 
     def prove(self, visitor: Visitor, identity: Identity, trip: Trip, *, address: str = "") -> str:

@@ -10,8 +10,9 @@ import pytest
 from argon2 import PasswordHasher
 
 from dashboard.core.access import Act, LinkPurpose, Role
-from dashboard.core.errors import BadAccount, NotFound
+from dashboard.core.errors import BadAccount, ByIssuer, NotFound
 from dashboard.postgres.home import accounts as rows
+from dashboard.postgres.home import identities
 from dashboard.postgres.home.pool import Home
 from dashboard.services import accounts as module
 from dashboard.services.accounts import Accounts
@@ -428,6 +429,48 @@ def test_a_link_used_at_this_moment_does_not_outlive_what_ends_sessions(
             assert other.is_alive(), "it waits for the link"
     other.join()
     assert accounts.visitor(token) is None
+
+
+def test_a_first_password_that_was_on_its_way_is_not_set_after_its_session_ended(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts.take_password(EMAIL)
+    token = accounts.redeem(accounts.make_link(EMAIL))
+    visitor = accounts.visitor(token or "")
+    assert visitor
+    hashing = module._hash
+
+    def slowly(password: str, email: str) -> str:
+        accounts.take_password(EMAIL)
+        return hashing(password, email)
+
+    monkeypatch.setattr(module, "_hash", slowly)
+    assert accounts.change_password(visitor, "", "another long password") == module.NOT_PROVED
+    assert accounts.sign_in(EMAIL, "another long password") is None
+
+
+def test_a_link_made_while_the_account_is_being_connected_is_refused(
+    accounts: Accounts, home: Home, in_home: psycopg.Connection[Any]
+) -> None:
+    ended: list[object] = []
+
+    def make() -> None:
+        try:
+            ended.append(accounts.make_link(EMAIL))
+        except ByIssuer as refused:
+            ended.append(refused)
+
+    other = threading.Thread(target=make)
+    with home.transaction() as connection:
+        account = rows.find(connection, EMAIL)
+        assert account
+        identities.connect(connection, account.id, "https://issuer.example", "lead")
+        rows.set_password(connection, account.id, None)
+        other.start()
+        while not in_home.execute("SELECT 1 FROM pg_catalog.pg_locks WHERE NOT granted").fetchone():
+            assert other.is_alive(), "it waits for the account"
+    other.join()
+    assert isinstance(ended[0], ByIssuer)
 
 
 def test_no_password_opens_what_an_issuer_signs_in_for(accounts: Accounts, in_home: psycopg.Connection[Any]) -> None:

@@ -21,11 +21,12 @@ from joserfc import jwk
 from werkzeug.test import TestResponse
 
 from dashboard.bootstrap import Services, build
-from dashboard.core.access import LinkPurpose, Role
+from dashboard.core.access import LinkPurpose, Role, WayIn
 from dashboard.core.environment import Secret
 from dashboard.core.errors import ByIssuer, IssuerFault
 from dashboard.core.oidc import Identity, Issuer, Purpose, Trip
 from dashboard.postgres.home import identities
+from dashboard.services.accounts import Accounts
 from dashboard.services.oidc import OpenIdConnect
 from dashboard.settings import Settings
 from dashboard.web import create_app
@@ -655,6 +656,33 @@ def test_a_person_who_comes_for_the_first_time_twice_gets_one_account(
         thread.join()
     assert len(tokens) == 2
     assert {visitor.email for one in tokens if (visitor := services.accounts.visitor(one))} == {"zoe@example.com"}
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        lambda accounts: accounts.sign_out_everywhere(EMAILS[Role.VIEWER]),
+        lambda accounts: accounts.take_password(EMAILS[Role.VIEWER]),
+        lambda accounts: [accounts.set_enabled(EMAILS[Role.VIEWER], enabled=on) for on in (False, True)],
+    ],
+    ids=["signed out", "reset", "disabled for a moment"],
+)
+def test_nobody_connects_in_a_session_that_ended_on_the_way_back(
+    ends: Callable[[Accounts], object], forger: Forger, cast: Cast
+) -> None:
+    """Whoever took over a session would keep the account for good."""
+    asked = cast.viewer.post("/account/identity", page="/account")
+    out = parse_qs(urlsplit(cast.viewer.get(way(asked)).location).query)
+    forger.nonce = out["nonce"][0]
+
+    def meanwhile(forger: Forger, claims: dict[str, Any]) -> str:
+        ends(cast.services.accounts)
+        return forger.signed(claims)
+
+    forger.forge = meanwhile
+    answer = cast.viewer.get(f"{LEAVE}/callback?code=a&state={out['state'][0]}")
+    assert "the session has ended" in words(answer)
+    assert cast.services.accounts.way_in(EMAILS[Role.VIEWER]) is WayIn.LINK
 
 
 def test_letters_that_only_look_like_others_make_no_account(forger: Forger, cast: Cast) -> None:

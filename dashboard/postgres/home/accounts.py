@@ -84,9 +84,14 @@ def id_of(home: Connection, email: str) -> str | None:
     return row[0] if row else None
 
 
+def hold(home: Connection, email: str) -> None:
+    """Nobody else changes how the account of this address is opened before the transaction ends."""
+    home.execute("SELECT FROM home.account WHERE email = %s FOR NO KEY UPDATE", (email,))
+
+
 def find_still(home: Connection, email: str, seen: Found) -> bool:
     """Whether the account is as it was seen; it stays so until the transaction ends."""
-    home.execute("SELECT FROM home.account WHERE id = %s FOR NO KEY UPDATE", (seen.id,))
+    hold(home, email)
     return find(home, email) == seen
 
 
@@ -208,6 +213,12 @@ def renew_session(home: Connection, token_hash: bytes, new: bytes, *, asked_at: 
         (new, asked_at, token_hash),
     )
     return renewed.rowcount == 1
+
+
+def is_open(home: Connection, token_hash: bytes) -> bool:
+    """Whether nobody ended this session; whoever does it now waits until the transaction ends."""
+    open_one = "SELECT FROM home.session WHERE token_hash = %s AND ended_at IS NULL FOR SHARE"
+    return home.execute(open_one, (token_hash,)).fetchone() is not None
 
 
 def end_session(home: Connection, token_hash: bytes) -> str | None:
