@@ -289,6 +289,7 @@ def test_an_issuer_that_let_somebody_in_without_asking_proves_nothing(
     admin: tuple[Person, AtIssuer],
     cast: Cast,
     services: Services,
+    in_home: Home,
     old: Callable[[], None],  # noqa: F811
 ) -> None:
     person, ann = admin
@@ -302,6 +303,8 @@ def test_an_issuer_that_let_somebody_in_without_asking_proves_nothing(
     assert ann.asked == 2, "the issuer asked again"
     assert proved.status_code == 200
     assert "Nothing was started yet" in words(proved)
+    proofs = in_home.execute("SELECT who, environment FROM home.audit WHERE deed = 'identity proved'").fetchall()
+    assert proofs == [(ANN, "production")]
     assert hidden(proved)["reason"] == REASON
     assert nothing_runs(services)
     begun = person.client.post("/environments/production/apply", data=hidden(proved))
