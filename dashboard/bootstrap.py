@@ -82,7 +82,8 @@ class Services:
     def accounts(self) -> "Accounts":
         from dashboard.services.accounts import Accounts
 
-        return Accounts(self._need_home("signing in"))
+        issuer = self.settings.oidc
+        return Accounts(self._need_home("signing in"), issuer.url if issuer else None)
 
     @cached_property
     def oidc(self) -> "OpenIdConnect | None":

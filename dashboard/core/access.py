@@ -43,6 +43,7 @@ class WayIn(StrEnum):
     PASSWORD = "password"  # noqa: S105  # the name of a way
     LINK = "one-time links"
     ISSUER = "OpenID Connect"
+    LOST = "an issuer that is gone"
 
 
 LEAST = {

@@ -33,10 +33,11 @@ class Accounts:
     """Everything about people. Tokens are 256 random bits, URL-safe, and only their hashes are kept.
 
     What changes something goes to the audit in the same transaction. `by`: who does it.
+    `issuer`: who signs people in elsewhere now.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, home: Home, issuer: str | None = None) -> None:
+        self._home, self._issuer = home, issuer
 
     # --- people ---
 
@@ -303,7 +304,13 @@ class Accounts:
     def way_in(self, email: str) -> WayIn:
         """How the account is opened. Raises NotFound."""
         with self._home.connection() as connection:
-            return _way_in(connection, _found(rows.find(connection, _normal(email)), email))
+            return self._way_in(connection, _found(rows.find(connection, _normal(email)), email))
+
+    def _way_in(self, connection: "Connection", account: rows.Found) -> WayIn:
+        issuer = identities.issuer_of(connection, account.id)
+        if issuer is not None:
+            return WayIn.ISSUER if issuer == self._issuer else WayIn.LOST
+        return WayIn.LINK if account.password_hash is None else WayIn.PASSWORD
 
     # --- one's own account ---
 
@@ -311,7 +318,7 @@ class Accounts:
         """The open sessions of whoever is asking, and how the account is opened."""
         with self._home.connection() as connection:
             account = _found(rows.find(connection, visitor.email), visitor.email)
-            return rows.sessions(connection, account.id), _way_in(connection, account)
+            return rows.sessions(connection, account.id), self._way_in(connection, account)
 
     def end_own(self, visitor: Visitor, name: str | None, *, address: str = "") -> int:
         """End that session of one's own, or (None) all but this one; how many were open."""
@@ -355,7 +362,7 @@ class Accounts:
         with self._home.transaction() as connection:
             account = _found(rows.find(connection, visitor.email), visitor.email)
             if account.password_hash is None:
-                connected = identities.is_connected(connection, account.id)
+                connected = identities.issuer_of(connection, account.id) is not None
                 return account if visitor.is_fresh and not connected else None
             allowed = rows.begin_try(connection, _who(visitor.email), address)
         if allowed and _fits(present, account.password_hash):
@@ -398,15 +405,9 @@ def _ours(connection: "Connection", email: str) -> rows.Found:
     """An account that no issuer signs in for. Raises NotFound, ByIssuer."""
     rows.hold(connection, _normal(email))  # or it may be connected before this ends
     account = _found(rows.find(connection, _normal(email)), email)
-    if identities.is_connected(connection, account.id):
+    if identities.issuer_of(connection, account.id) is not None:
         raise ByIssuer(_normal(email))
     return account
-
-
-def _way_in(connection: "Connection", account: rows.Found) -> WayIn:
-    if identities.is_connected(connection, account.id):
-        return WayIn.ISSUER
-    return WayIn.LINK if account.password_hash is None else WayIn.PASSWORD
 
 
 def new_token() -> str:

@@ -73,8 +73,7 @@ class Identities:
                 return made
             found = identities.account_of(connection, identity.issuer, identity.subject)
         if found is None:
-            reason = f"an account for {identity.email} is there already. Sign in to it, then connect it under Account"
-            self._refuse(reason)
+            self._refuse(_taken(connection, identity.email))
         if found[2]:
             self._refuse("the account is disabled")
         return found[0], found[1]
@@ -107,3 +106,14 @@ class Identities:
 
     def _refuse(self, reason: str) -> NoReturn:
         raise NotLetIn(self._issuer.label, reason)
+
+
+def _taken(connection: Connection, email: str) -> str:
+    """Why the account of this address is not opened, and what its owner can do."""
+    account = rows.find(connection, email)
+    if account is None or identities.issuer_of(connection, account.id) is None:
+        return f"an account for {email} is there already. Sign in to it, then connect it under Account"
+    return (
+        f"the account for {email} comes in by another issuer, or as somebody else at this one. Whoever runs Rung"
+        f" lets links open it again with `rung user disconnect {email}`; after that, connect it under Account"
+    )

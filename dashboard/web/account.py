@@ -71,6 +71,7 @@ def _page(*, failed: str | None = None, done: str | None = None) -> AnyResponse:
         summary=f"{count(len(sessions), 'session')} open",
         has_password=way_in is WayIn.PASSWORD,
         by_issuer=way_in is WayIn.ISSUER,
+        lost=way_in is WayIn.LOST,
         issuer=issuer.label if issuer else None,
         advice=f"At least {SHORTEST} characters; {RECOMMENDED} or more are better. Any signs, spaces too.",
         failed=failed,

@@ -901,7 +901,10 @@ class OwnSession:
 
 @dataclass(frozen=True, slots=True)
 class AccountPage:
-    """`failed`, `done`: how the last form went. `issuer`: who could sign in for this account, or does."""
+    """`failed`, `done`: how the last form went. `issuer`: who could sign in for this account, or does.
+
+    `lost`: an issuer did that is gone.
+    """
 
     frame: Frame
     email: str
@@ -910,6 +913,7 @@ class AccountPage:
     summary: str
     has_password: bool
     by_issuer: bool
+    lost: bool
     issuer: str | None
     advice: str
     failed: str | None

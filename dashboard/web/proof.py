@@ -41,7 +41,7 @@ def unproved(environment: Environment, form: Mapping[str, str]) -> AnyResponse |
 def _page(name: str, form: Mapping[str, str], failed: str | None, status: int) -> AnyResponse:
     visitor, issuer = current.visitor(), current.services().settings.oidc
     email, way_in = visitor.email, current.services().accounts.way_in(visitor.email)
-    lost = way_in is WayIn.ISSUER and issuer is None
+    lost = way_in is WayIn.LOST
     trip = oidc.proof_trip(visitor, name, form) if way_in is WayIn.ISSUER and issuer is not None else None
     page = ProofPage(
         frame=current.frame(f"Is it you? · {name} · Rung"),

@@ -324,16 +324,18 @@ def test_a_proof_of_somebody_else_is_none(
     assert nothing_runs(services)
 
 
-def test_without_an_issuer_any_more_nothing_is_asked_that_cannot_be_answered(
+@pytest.mark.parametrize("other", [None, Issuer("https://other.example", "rung", label="Other")], ids=["none", "other"])
+def test_without_that_issuer_any_more_nothing_is_asked_that_cannot_be_answered(
     admin: tuple[Person, AtIssuer],
     settings: Settings,
     services: Services,
     old: Callable[[], None],  # noqa: F811
+    other: Issuer | None,
 ) -> None:
     person, _ = admin
     cookie = person.client.get_cookie("rung")
     assert cookie
-    without = build(replace(settings, oidc=None))
+    without = build(replace(settings, oidc=other))
     later = Person(create_app(without).test_client())
     later.client.set_cookie("rung", cookie.value)
     old()
@@ -341,6 +343,9 @@ def test_without_an_issuer_any_more_nothing_is_asked_that_cannot_be_answered(
     assert answer.status_code == 401
     assert f"rung user disconnect {ANN}" in words(answer)
     assert "one-time link for" not in words(answer)
+    account = later.read("/account")
+    assert "by an issuer that this Rung no longer knows" in account
+    assert "Other" not in account + words(answer)
     without.close()
     assert nothing_runs(services)
 
@@ -599,6 +604,28 @@ def test_the_secret_is_told_as_the_standard_has_it(
         other.identity({"code": "a"}, trip, issuer.CALLBACK)
     name, _, word = base64.b64decode(told[0].removeprefix("Basic ")).decode("ascii").partition(":")
     assert (unquote_plus(name), unquote_plus(word)) == ("https://rung.example/a b", secret)
+
+
+def test_who_came_by_another_issuer_before_is_told_what_lets_them_in_again(
+    forger: Forger, settings: Settings, cast: Cast
+) -> None:
+    person = newcomer(cast)
+    person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
+    with issuer.forging() as two:
+        moved = build(replace(settings, oidc=two.issuer()))
+        again = Person(create_app(moved).test_client())
+        answer = again.get(f"{LEAVE}/callback?code=a&state={set_out(again, two)}")
+        assert f"rung user disconnect {ANN}" in words(answer)
+        assert "Sign in to it" not in words(answer), "nothing does"
+        assert moved.accounts.disconnect(ANN)
+        opened = again.post(f"/sign-in/link/{moved.accounts.make_link(ANN)}", page="/sign-in")
+        assert opened.status_code == 303
+        asked = again.post("/account/identity", page="/account")
+        out = parse_qs(urlsplit(again.get(way(asked)).location).query)
+        two.nonce = out["nonce"][0]
+        back = again.get(f"{LEAVE}/callback?code=a&state={out['state'][0]}")
+        assert back.location == "/account?done=connected"
+        moved.close()
 
 
 # --- several tabs, and several things at the same moment ---

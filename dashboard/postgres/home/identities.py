@@ -28,7 +28,7 @@ def disconnect(home: Connection, account_id: str) -> bool:
     return home.execute("DELETE FROM home.identity WHERE account_id = %s", (account_id,)).rowcount == 1
 
 
-def is_connected(home: Connection, account_id: str) -> bool:
-    """Whether an issuer signs in for this account."""
-    row = home.execute("SELECT EXISTS (SELECT FROM home.identity WHERE account_id = %s)", (account_id,)).fetchone()
-    return row == (True,)
+def issuer_of(home: Connection, account_id: str) -> str | None:
+    """Who signs in for this account; None: no issuer."""
+    row = home.execute("SELECT issuer FROM home.identity WHERE account_id = %s", (account_id,)).fetchone()
+    return row[0] if row else None
