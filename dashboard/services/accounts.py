@@ -388,7 +388,8 @@ def looks_like_email(address: str) -> bool:
     """Also: no letters that only look like others, or become them in lower case."""
     name, at, domain = address.rpartition("@")
     plain = address.isprintable() and " " not in address and unicodedata.is_normalized("NFKC", address)
-    return bool(name and at and domain) and plain and domain.isascii() and len(address) <= _LONGEST_EMAIL
+    whole = bool(name and at and domain) and "@" not in name
+    return whole and plain and domain.isascii() and len(address) <= _LONGEST_EMAIL
 
 
 def _who(email: str) -> bytes:
