@@ -35,6 +35,7 @@ _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "E
 _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _ODD = (KeyError, TypeError, ValueError, OverflowError, OSError)  # what a token of strange values may lead to
 _YES_OR_NO = {"True": True, "False": False, "true": True, "false": False}  # some issuers put it in quotes
+_LONGEST_NAME = 200  # characters of an issuer's that are shown
 _LONGEST_SUBJECT = 255  # characters, by OpenID Connect Core
 
 
@@ -167,7 +168,7 @@ class OpenIdConnect:
     def _read_metadata(self) -> dict[str, Any]:
         said = self._read(str(get_well_known_url(self.issuer.url, external=True)))
         if said.get("issuer") != self.issuer.url:
-            raise IssuerFault(self.issuer.label, "it calls itself otherwise than `issuer` in rung.toml does")
+            raise IssuerFault(self.issuer.label, f"it calls itself {_named(said)}, and `issuer` in rung.toml differs")
         for name in _NEEDED:
             if not isinstance(said.get(name), str):
                 raise IssuerFault(self.issuer.label, f"it does not name its {name}")
@@ -250,6 +251,13 @@ def _object(reply: Reply) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _named(said: Mapping[str, Any]) -> str:
+    name = said.get("issuer")
+    if isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_NAME:
+        return name
+    return "nothing that can be shown"
 
 
 def _word(told: object) -> str:

@@ -716,7 +716,13 @@ def test_nobody_connects_in_a_session_that_ended_on_the_way_back(
 
 
 def test_letters_that_only_look_like_others_make_no_account(forger: Forger, cast: Cast) -> None:
-    for email in ("\u212aelly@example.com", "kelly@\u212a.example", "kelly@b\u00fccher.example", "\uff41@example.com"):
+    for email in (
+        "\u212aelly@example.com",
+        "kelly@\u212a.example",
+        "kelly@b\u00fccher.example",
+        "\uff41@example.com",
+        "kelly@a@b.example",
+    ):
         forger.forge = lambda forger, claims, email=email: forger.signed(claims | {"email": email, "sub": email})
         person = newcomer(cast)
         answer = person.get(f"{LEAVE}/callback?code=a&state={set_out(person, forger)}")
@@ -784,7 +790,12 @@ def test_failures_that_are_told_again_do_not_grow(forger: Forger) -> None:
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        ({"issuer": "https://accounts.example.com"}, "it calls itself otherwise"),
+        (
+            {"issuer": "https://example.com/{tenantid}/"},
+            "it calls itself https://example.com/{tenantid}/, and `issuer`",
+        ),
+        ({"issuer": "a\u202eb"}, "it calls itself nothing that can be shown, and `issuer`"),
+        ({"issuer": ["x" * 999]}, "it calls itself nothing that can be shown, and `issuer`"),
         ({"token_endpoint": 7}, "it does not name its token_endpoint"),
         ({"jwks_uri": "file:///etc/passwd"}, "an address that is not https"),
         ({"authorization_endpoint": "http://["}, "an address that is not https"),
