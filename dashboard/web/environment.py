@@ -44,6 +44,7 @@ views = Blueprint("environment", __name__)
 
 ALL, UNTIL_BLOCKED, FORCE = "all", "until_blocked", "force"
 NO_FILE = Empty("Make the first one", "The folder is empty, and nothing was applied here.", 'rung new "create users"')
+UNDER_WAY = Sign(RUNNING.name, "Being brought up to date", RUNNING.hue)
 RUNS = 6  # last runs that the page lists
 RUNGS = 24  # rungs of the small rail
 LOCK_WAIT = 3.0  # seconds that a decision waits for a run to end
@@ -217,7 +218,7 @@ def make_page(
     column = make_matrix([look]).columns[0]
     choices = _choices(plan, look, visitor, typed, seen) if plan and not running else ()
     rungs, older = _rungs(plan.entries if plan else ())
-    said = _verdict(look, visitor, seen) if running is None else _UNDER_WAY
+    said = _verdict(look, visitor, seen) if running is None else UNDER_WAY
     matters, more_matters = matters_of(plan, seen) if plan else ((), "")
     kept = partial(current.services().history.text, name)
     cases = () if running else cases_of(look, State.UNFINISHED, visitor, typed, kept)
@@ -261,9 +262,6 @@ def make_page(
         empty=None if rungs or plan is None or plan.stops or look.not_reachable else NO_FILE,
     )
     return replace(page, live=replace(page.live, version=fingerprint(replace(page, frame=Frame("", "")))))
-
-
-_UNDER_WAY = Sign(RUNNING.name, "Being brought up to date", RUNNING.hue)
 
 
 def _heading(look: Look, running: RunView | None) -> str:

@@ -14,10 +14,11 @@ from dashboard.core.record import is_stop
 from dashboard.core.run import Problem
 from dashboard.core.safety.finding import Finding, RiskClass
 from dashboard.core.text import visible
-from dashboard.core.words import absolute, ago, count, place, problem_text, span
+from dashboard.core.words import absolute, ago, count, passed, place, problem_text, span
 from dashboard.web.pages import FileName, FindingView, Moment, ProblemView, RunLine, Sign
 from dashboard.web.signs import OUTCOMES, QUEUED, RUNNING
 
+PATIENCE = 8.0  # seconds after which what no worker took deserves a word
 HUES = {
     RiskClass.DESTRUCTIVE: "danger",
     RiskClass.OPAQUE: "danger",
@@ -72,6 +73,13 @@ def problem_view(problem: Problem) -> ProblemView:
         advice=problem.advice,
         copy=problem_text(problem),
     )
+
+
+def untaken(what: str, asked_at: datetime, now: datetime) -> str | None:
+    """A word for what waits for a worker, once it has waited long."""
+    if (now - asked_at).total_seconds() < PATIENCE:
+        return None
+    return f"No worker has taken this {what} for {passed(asked_at, now)}. Is `rung worker` running?"
 
 
 def _said(problem: Problem) -> str:

@@ -12,7 +12,7 @@ from dashboard.core.errors import NotAllowed
 from dashboard.core.matrix import Look
 from dashboard.core.progress import RehearsalView
 from dashboard.core.rehearsal import Change, FileTrace, Rehearsal, StatementTrace
-from dashboard.core.words import passed, span
+from dashboard.core.words import span
 from dashboard.web import current
 from dashboard.web.pages import (
     ChangeView,
@@ -25,13 +25,20 @@ from dashboard.web.pages import (
     RehearseForm,
     Sign,
 )
-from dashboard.web.pieces import environment_href, fingerprint, migration_href, moment_of, name_of, problem_view
+from dashboard.web.pieces import (
+    environment_href,
+    fingerprint,
+    migration_href,
+    moment_of,
+    name_of,
+    problem_view,
+    untaken,
+)
 from dashboard.web.proof import unproved
 from dashboard.web.security import needs
 
 views = Blueprint("rehearsal", __name__)
 
-PATIENCE = 8.0  # seconds after which a rehearsal that no worker took deserves a word
 FINE = Sign("applied", "went through", "good")
 FAILS = Sign("failed", "fails", "danger")
 UNSURE = Sign("waiting", "undecided", "waiting")
@@ -130,12 +137,8 @@ def _page(row: RehearsalView) -> RehearsalPage:
 
 def _waiting(row: RehearsalView, now: datetime) -> str | None:
     """Whoever takes it says at once what it is doing."""
-    if row.doing or (now - row.asked_at).total_seconds() < PATIENCE:
-        return None
-    waited = passed(row.asked_at, now)
-    return (
-        f"No worker has taken this rehearsal for {waited}. Is `rung worker` running? It may also be busy with others."
-    )
+    said = None if row.doing else untaken("rehearsal", row.asked_at, now)
+    return said and f"{said} It may also be busy with others."
 
 
 def _verdict(row: RehearsalView, done: Rehearsal | None) -> Sign:

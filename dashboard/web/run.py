@@ -42,6 +42,7 @@ from dashboard.web.pieces import (
     moment_of,
     name_of,
     problem_view,
+    untaken,
 )
 from dashboard.web.progress import FileProgress, Progress, add_up
 from dashboard.web.security import needs
@@ -54,7 +55,6 @@ views = Blueprint("run", __name__)
 _watched, _pace = Watched(), Pace()
 _TOKEN = secrets.token_hex(16)  # stands where each reader's own token goes; nobody can write it into a name
 
-PATIENCE = 8.0  # seconds after which a run that no worker took deserves a word
 SILENCE = 30.0  # seconds without a sign of life from the worker that deserve one too
 SHOWN = 5  # sessions of a queue; the others are counted
 WINDOW = 12  # statements listed before and after the one that matters
@@ -305,9 +305,7 @@ def _icon(run: RunView) -> str:
 
 def _waiting(run: RunView, progress: Progress) -> str | None:
     if run.state is RunState.QUEUED:
-        if (run.now - run.requested_at).total_seconds() < PATIENCE:
-            return None
-        return f"No worker has taken this run for {passed(run.requested_at, run.now)}. Is `rung worker` running?"
+        return untaken("run", run.requested_at, run.now)
     if run.heard_at and (run.now - run.heard_at).total_seconds() > SILENCE:
         quiet = passed(run.heard_at, run.now)
         return f"No sign of life from the worker for {quiet}. The next worker to come takes the run up from the target."

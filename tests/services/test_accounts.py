@@ -365,6 +365,22 @@ def test_an_old_link_or_one_of_a_disabled_account_opens_nothing(
 # --- two things at the same moment ---
 
 
+def reset_while_hashing(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody resets the account while a new password of it is on its way."""
+    hashing = module._hash
+
+    def slowly(password: str, email: str) -> str:
+        accounts.take_password(EMAIL)
+        return hashing(password, email)
+
+    monkeypatch.setattr(module, "_hash", slowly)
+
+
+def wait_until_it_waits(thread: threading.Thread, in_home: psycopg.Connection[Any]) -> None:
+    while not in_home.execute("SELECT 1 FROM pg_catalog.pg_locks WHERE NOT granted").fetchone():
+        assert thread.is_alive(), "it waits for a lock"
+
+
 @pytest.mark.parametrize(
     "meanwhile",
     [
@@ -395,13 +411,7 @@ def test_a_change_of_the_password_that_was_on_its_way_does_not_undo_a_reset(
 ) -> None:
     visitor = accounts.visitor(signed_in(accounts))
     assert visitor
-    hashing = module._hash
-
-    def slowly(password: str, email: str) -> str:
-        accounts.take_password(EMAIL)
-        return hashing(password, email)
-
-    monkeypatch.setattr(module, "_hash", slowly)
+    reset_while_hashing(accounts, monkeypatch)
     assert accounts.change_password(visitor, PASSWORD, "another long password") == module.NOT_PROVED
     monkeypatch.undo()
     assert accounts.sign_in(EMAIL, "another long password") is None
@@ -425,8 +435,7 @@ def test_a_link_used_at_this_moment_does_not_outlive_what_ends_sessions(
         assert account
         rows.open_session(connection, account[0], module.hash_token(token), "", "")
         other.start()
-        while not in_home.execute("SELECT 1 FROM pg_catalog.pg_locks WHERE NOT granted").fetchone():
-            assert other.is_alive(), "it waits for the link"
+        wait_until_it_waits(other, in_home)
     other.join()
     assert accounts.visitor(token) is None
 
@@ -438,13 +447,7 @@ def test_a_first_password_that_was_on_its_way_is_not_set_after_its_session_ended
     token = accounts.redeem(accounts.make_link(EMAIL))
     visitor = accounts.visitor(token or "")
     assert visitor
-    hashing = module._hash
-
-    def slowly(password: str, email: str) -> str:
-        accounts.take_password(EMAIL)
-        return hashing(password, email)
-
-    monkeypatch.setattr(module, "_hash", slowly)
+    reset_while_hashing(accounts, monkeypatch)
     assert accounts.change_password(visitor, "", "another long password") == module.NOT_PROVED
     assert accounts.sign_in(EMAIL, "another long password") is None
 
@@ -467,8 +470,7 @@ def test_a_link_made_while_the_account_is_being_connected_is_refused(
         identities.connect(connection, account.id, "https://issuer.example", "lead")
         rows.set_password(connection, account.id, None)
         other.start()
-        while not in_home.execute("SELECT 1 FROM pg_catalog.pg_locks WHERE NOT granted").fetchone():
-            assert other.is_alive(), "it waits for the account"
+        wait_until_it_waits(other, in_home)
     other.join()
     assert isinstance(ended[0], ByIssuer)
 
